@@ -1,0 +1,63 @@
+package eventlog
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+func appendLocalKey(b []byte, k keyspace, kind byte, n LocalSeq) []byte {
+	b = append(append(b, k.prefix...), kind)
+	return binary.BigEndian.AppendUint64(b, uint64(n))
+}
+
+// localSeqOf returns the number that ends a key.
+func localSeqOf(key []byte) LocalSeq {
+	return LocalSeq(binary.BigEndian.Uint64(key[len(key)-8:]))
+}
+
+// hashOf returns the hash that ends a key.
+func hashOf(key []byte) FrameHash { return FrameHash(key[len(key)-len(FrameHash{}):]) }
+
+// eachKey calls fn for the volume's keys of a kind, in order. fn gets the part behind the kind; its slices
+// are valid during the call only.
+func (l *Log) eachKey(kind byte, fn func(key, val []byte) error) error {
+	return scanPrefix(l.db, l.ks.kind(kind), fn)
+}
+
+func scanPrefix(db pebble.Reader, prefix []byte, fn func(key, val []byte) error) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		val, err := it.ValueAndErr()
+		if err == nil {
+			err = fn(it.Key()[len(prefix):], val)
+		}
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+	}
+	return it.Close()
+}
+
+// lastKey returns the last of the volume's keys of a kind, or nil.
+func (l *Log) lastKey(kind byte) ([]byte, error) {
+	prefix := l.ks.kind(kind)
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return nil, err
+	}
+	var last []byte
+	if it.Last() {
+		last = slices.Clone(it.Key())
+	}
+	return last, it.Close()
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,86 @@
+package eventlog
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// dbState reads the keys below one prefix of the database, or of a snapshot of it. It is used by one
+// goroutine at a time.
+type dbState struct {
+	db     pebble.Reader
+	prefix []byte
+	buf    []byte // the whole key that is being looked up
+	err    error  // of a Reader's method, which has no other way to tell
+}
+
+func newDBState(db pebble.Reader, prefix []byte) *dbState {
+	return &dbState{db: db, prefix: prefix, buf: append(make([]byte, 0, 128), prefix...)}
+}
+
+func (d *dbState) whole(key []byte) []byte {
+	d.buf = append(d.buf[:len(d.prefix)], key...)
+	return d.buf
+}
+
+func (d *dbState) get(key []byte) ([]byte, bool, error) {
+	return dbGet(d.db, d.whole(key))
+}
+
+func (d *dbState) scan(prefix, from []byte, fn func(key, val []byte) bool) error {
+	low := append(append([]byte(nil), d.prefix...), prefix...)
+	high := after(low)
+	if bytes.Compare(from, prefix) > 0 {
+		low = append(low[:len(d.prefix)], from...)
+	}
+	if high != nil && bytes.Compare(low, high) >= 0 {
+		return nil
+	}
+	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		if !fn(it.Key()[len(d.prefix):], val) {
+			break
+		}
+	}
+	return it.Close()
+}
+
+// Get implements Reader.
+func (d *dbState) Get(key []byte) ([]byte, bool) {
+	val, ok, err := d.get(key)
+	d.keep(err)
+	return val, ok
+}
+
+// Scan implements Reader.
+func (d *dbState) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
+	d.keep(d.scan(prefix, from, fn))
+}
+
+func (d *dbState) keep(err error) {
+	if err != nil && d.err == nil {
+		d.err = err
+	}
+}
+
+// dbGet returns a copy of what stands behind key.
+func dbGet(db pebble.Reader, key []byte) ([]byte, bool, error) {
+	val, closer, err := db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	own := append(make([]byte, 0, len(val)), val...)
+	return own, true, closer.Close()
+}

@@ -1,0 +1,193 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+	"github.com/rhizome-fs/rhizome/internal/store"
+)
+
+// Options say how a volume's log is opened. Store, Volume, Member and Rand are needed; Feed, Sign, Keys
+// and Reducer too, but on a device that only holds frames for others.
+type Options struct {
+	Store  *store.Store
+	Volume identity.VolumeID
+	Feed   Feed // this device's
+	// Sign signs with the device's key. It must not keep or change msg.
+	Sign func(msg []byte) [64]byte
+	// Keys open and seal frames. Without them the log stores, lists, checks and forwards frames, and has no state.
+	Keys *identity.VolumeKeys
+	// Member says whose frames are taken.
+	Member  func(identity.DeviceID) bool
+	Reducer Reducer
+	Rand    io.Reader
+	Now     func() time.Time
+	Logger  *slog.Logger
+}
+
+// A Log is one volume's events, and the state they lead to. Its methods may be called from any goroutine.
+type Log struct {
+	store   *store.Store
+	db      *pebble.DB
+	volume  identity.VolumeID
+	ks      keyspace
+	keys    *identity.VolumeKeys
+	sign    func([]byte) [64]byte
+	member  func(identity.DeviceID) bool
+	reducer Reducer
+	rand    io.Reader
+	logger  *slog.Logger
+	readers sync.Pool // of *dbState, on the state
+
+	// order serialises what changes the order of frames: Cut, Receive, Commit. It is taken before mu.
+	order sync.Mutex
+	feed  Feed // GUARDED_BY(order)
+
+	// mu guards the state. Whoever holds it waits for no disk but the database's reads.
+	mu       sync.RWMutex
+	self     Author
+	marks    marks
+	next     LocalSeq // INVARIANT: the unframed events are marks.First ... next-1, without a gap
+	held     map[LocalSeq]bool
+	rebasing bool              // a rebase is being computed from an earlier moment
+	patched  map[string][]byte // state keys that Amend set since that moment
+	tx       Tx
+	txState  *dbState
+	txLocal  *dbState
+	txKey    []byte
+}
+
+// marks say how far a log has come.
+type marks struct {
+	_           struct{} `cbor:",toarray"`
+	Version     uint64
+	Device      identity.DeviceID // this device's feed
+	Incarnation uint64
+	First       LocalSeq // the first event that is in no frame
+	Index       Index    // the last that the sequencer gave
+	OrderHash   [32]byte // after the last committed frame
+	Frames      uint64   // committed
+	Events      uint64   // committed
+}
+
+const marksVersion = 1
+
+// Open opens a volume's log, and makes it if it is not there. It reads marks, not events.
+func Open(o Options) (*Log, error) {
+	l := &Log{
+		store: o.Store, db: o.Store.DB(), volume: o.Volume, ks: newKeyspace(o.Volume),
+		keys: o.Keys, sign: o.Sign, member: o.Member, reducer: o.Reducer, rand: o.Rand, logger: o.Logger,
+		feed: o.Feed, self: Author{o.Feed.ID(), o.Feed.Device},
+	}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	if l.keys != nil && (l.reducer == nil || l.sign == nil) {
+		panic("eventlog: keys without a reducer and a signer")
+	}
+	l.tx.l = l
+	l.txState = newDBState(l.db, l.ks.kind(kindState))
+	l.txLocal = newDBState(l.db, volumePrefix(localSpace, l.volume))
+	l.tx.state, l.tx.local = newOverlay(l.txState), newOverlay(l.txLocal)
+	l.readers.New = func() any { return newDBState(l.db, l.ks.kind(kindState)) }
+	if err := l.load(); err != nil {
+		return nil, fmt.Errorf("open log of volume %x: %w", l.volume, err)
+	}
+	return l, nil
+}
+
+// load reads the marks.
+func (l *Log) load() error {
+	l.marks = marks{Version: marksVersion, First: 1}
+	if rec, ok, err := dbGet(l.db, l.ks.kind(kindMarks)); err != nil {
+		return err
+	} else if ok {
+		if err := dagcbor.DecodeTrusted(rec, &l.marks); err != nil {
+			return err
+		}
+	}
+	return l.loadUnframed()
+}
+
+// loadUnframed finds this device's events that are in no frame yet.
+func (l *Log) loadUnframed() error {
+	l.next, l.held = l.marks.First, make(map[LocalSeq]bool)
+	last, err := l.lastKey(kindUnframed)
+	if err != nil {
+		return err
+	}
+	if last != nil {
+		l.next = localSeqOf(last) + 1
+	}
+	return l.eachKey(kindHeld, func(key, _ []byte) error {
+		l.held[localSeqOf(key)] = true
+		return nil
+	})
+}
+
+// View runs fn on the state, under the shared lock: no change happens meanwhile. It returns the database's error,
+// if fn met one; what fn read is then not to be trusted. fn must not call the log's other methods.
+func (l *Log) View(fn func(r Reader)) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	r := l.readers.Get().(*dbState)
+	defer l.readers.Put(r)
+	r.err = nil
+	fn(r)
+	return r.err
+}
+
+// Snapshot runs fn on the state as it is now, without a lock: for walks that take long.
+func (l *Log) Snapshot(fn func(r Reader)) error {
+	s := l.db.NewSnapshot()
+	r := newDBState(s, l.ks.kind(kindState))
+	fn(r)
+	return errors.Join(r.err, s.Close())
+}
+
+// Local runs fn on this device's own keys, without a lock.
+func (l *Log) Local(fn func(r Reader)) error {
+	r := newDBState(l.db, volumePrefix(localSpace, l.volume))
+	fn(r)
+	return r.err
+}
+
+// A HeldEvent is an event that may not leave the device yet.
+type HeldEvent struct {
+	Seq   LocalSeq
+	Event Event
+}
+
+// Held returns the held events in their order, those of an earlier run too.
+func (l *Log) Held() ([]HeldEvent, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var es []HeldEvent
+	for _, n := range sortedKeys(l.held) {
+		e, _, err := l.unframed(l.db, n)
+		if err != nil {
+			return nil, fmt.Errorf("held event %d: %w", n, err)
+		}
+		es = append(es, HeldEvent{n, e})
+	}
+	return es, nil
+}
+
+// unframed reads one event that is in no frame yet.
+func (l *Log) unframed(db pebble.Reader, n LocalSeq) (e Event, held bool, err error) {
+	rec, ok, err := dbGet(db, l.ks.local(kindUnframed, n))
+	if err != nil {
+		return Event{}, false, err
+	}
+	if !ok {
+		return Event{}, false, errors.New("record is missing")
+	}
+	return decodeEventRecord(rec)
+}

@@ -1,0 +1,281 @@
+package eventlog
+
+import (
+	"bytes"
+	"slices"
+	"sort"
+)
+
+// A base is the state that an overlay lies on.
+type base interface {
+	// get returns a value that may be kept.
+	get(key []byte) (val []byte, ok bool, err error)
+	scan(prefix, from []byte, fn func(key, val []byte) bool) error
+}
+
+// A cell is a key that was read or changed through an overlay.
+type cell struct {
+	hash        uint64
+	key         []byte
+	orig, val   []byte // in the base, and now. Never changed in place: whoever was given one may keep it
+	origOK, ok  bool
+	dirty       bool
+	unit        uint32 // the last unit that touched the cell, and what it did:
+	read, wrote bool
+	before      []byte
+	beforeOK    bool
+}
+
+// An overlay is a state that nobody else sees: a base, and changes to it in memory. Between beginUnit
+// and endUnit it also notes what is touched. An error of the base is kept in err, and the overlay is
+// then good for nothing but to be thrown away.
+type overlay struct {
+	base base
+	err  error
+
+	cells   []cell
+	table   []int32 // open addressing by hash: index of a cell + 1; its length is a power of two
+	arena   []byte  // the cells' keys
+	sorted  []int32 // dirty cells in the order of their keys
+	pending []int32 // dirty cells that are not in sorted yet
+
+	unit    uint32 // 0 while no unit has begun
+	inUnit  bool
+	touched []int32
+	scans   []scanMark
+}
+
+const (
+	minTable = 64
+	maxIdle  = 1 << 10 // cells that an overlay keeps room for
+)
+
+func newOverlay(b base) *overlay { return &overlay{base: b, table: make([]int32, minTable)} }
+
+// reset empties o, which may then be used on another base.
+func (o *overlay) reset(b base) {
+	if len(o.cells) > maxIdle {
+		*o = *newOverlay(b)
+		return
+	}
+	for i := range o.cells {
+		o.cells[i] = cell{}
+	}
+	clear(o.table)
+	o.base, o.err = b, nil
+	o.cells, o.arena = o.cells[:0], o.arena[:0]
+	o.sorted, o.pending = o.sorted[:0], o.pending[:0]
+	o.touched, o.scans = o.touched[:0], o.scans[:0]
+	o.unit, o.inUnit = 0, false
+}
+
+// revert takes every change back; what was read from the base stays.
+func (o *overlay) revert() {
+	for i := range o.cells {
+		c := &o.cells[i]
+		c.val, c.ok, c.dirty, c.unit = c.orig, c.origOK, false, 0
+	}
+	o.sorted, o.pending = o.sorted[:0], o.pending[:0]
+	o.touched, o.scans = o.touched[:0], o.scans[:0]
+	o.unit, o.inUnit = 0, false
+}
+
+// at returns key's cell, which is read from the base if it is new. The pointer is good until the next call.
+func (o *overlay) at(key []byte) (*cell, int32) {
+	h := keyHash(key)
+	mask := uint64(len(o.table) - 1)
+	slot := h & mask
+	for o.table[slot] != 0 {
+		i := o.table[slot] - 1
+		if c := &o.cells[i]; c.hash == h && bytes.Equal(c.key, key) {
+			return c, i
+		}
+		slot = (slot + 1) & mask
+	}
+	val, ok, err := o.base.get(key)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	i := int32(len(o.cells))
+	o.cells = append(o.cells, cell{hash: h, key: o.keepKey(key), orig: val, val: val, origOK: ok, ok: ok})
+	o.table[slot] = i + 1
+	if 2*len(o.cells) > len(o.table) {
+		o.grow()
+	}
+	return &o.cells[i], i
+}
+
+func (o *overlay) keepKey(key []byte) []byte {
+	if cap(o.arena)-len(o.arena) < len(key) {
+		o.arena = make([]byte, 0, max(4096, len(key)))
+	}
+	n := len(o.arena)
+	o.arena = append(o.arena, key...)
+	return o.arena[n:len(o.arena):len(o.arena)]
+}
+
+func (o *overlay) grow() {
+	o.table = make([]int32, 2*len(o.table))
+	mask := uint64(len(o.table) - 1)
+	for i := range o.cells {
+		slot := o.cells[i].hash & mask
+		for o.table[slot] != 0 {
+			slot = (slot + 1) & mask
+		}
+		o.table[slot] = int32(i) + 1
+	}
+}
+
+func (o *overlay) beginUnit() {
+	o.unit++
+	o.inUnit = true
+	o.touched, o.scans = o.touched[:0], o.scans[:0]
+}
+
+// endUnit fills u, which shares the overlay's memory, with what takes the unit back.
+func (o *overlay) endUnit(u *undo) {
+	o.inUnit = false
+	u.images, u.reads = u.images[:0], u.reads[:0]
+	u.scans = append(u.scans[:0], o.scans...)
+	for _, i := range o.touched {
+		c := &o.cells[i]
+		// A key that was set to what it was is a read: who changes it must still come before or after.
+		if c.wrote && (c.ok != c.beforeOK || !bytes.Equal(c.val, c.before)) {
+			u.images = append(u.images, image{c.key, c.before, c.beforeOK})
+		} else {
+			u.reads = append(u.reads, c.hash)
+		}
+	}
+}
+
+// touch notes that the unit does something with c.
+func (o *overlay) touch(c *cell, i int32) {
+	if c.unit != o.unit {
+		c.unit, c.read, c.wrote = o.unit, false, false
+		o.touched = append(o.touched, i)
+	}
+}
+
+// Get implements Reader.
+func (o *overlay) Get(key []byte) ([]byte, bool) {
+	c, i := o.at(key)
+	if o.inUnit {
+		o.touch(c, i)
+		c.read = true
+	}
+	return c.val, c.ok
+}
+
+// Set implements State. It copies key and val.
+func (o *overlay) Set(key, val []byte) { o.put(key, append(make([]byte, 0, len(val)), val...), true) }
+
+// Delete implements State.
+func (o *overlay) Delete(key []byte) { o.put(key, nil, false) }
+
+func (o *overlay) put(key, val []byte, ok bool) {
+	c, i := o.at(key)
+	if o.inUnit {
+		o.touch(c, i)
+		if !c.wrote {
+			c.wrote, c.before, c.beforeOK = true, c.val, c.ok
+		}
+	}
+	c.val, c.ok = val, ok
+	if !c.dirty {
+		c.dirty = true
+		o.pending = append(o.pending, i)
+	}
+}
+
+// takeBack undoes u. Whatever came after u and touched the same keys must have been undone before.
+func (o *overlay) takeBack(u *undo) {
+	for _, im := range u.images {
+		o.put(im.key, im.val, im.ok)
+	}
+}
+
+// Scan implements Reader. It sees the state as it is when Scan is called.
+func (o *overlay) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
+	if o.inUnit {
+		m := scanMark{uint16(len(prefix)), keyHash(prefix)}
+		if !slices.Contains(o.scans, m) {
+			o.scans = append(o.scans, m)
+		}
+	}
+	mine := o.dirtyIn(prefix, from)
+	stopped := false
+	emit := func(k, v []byte) bool {
+		stopped = !fn(k, v)
+		return !stopped
+	}
+	err := o.base.scan(prefix, from, func(key, val []byte) bool {
+		for len(mine) > 0 {
+			d := bytes.Compare(mine[0].key, key)
+			if d > 0 {
+				break
+			}
+			im := mine[0]
+			mine = mine[1:]
+			if im.ok && !emit(im.key, im.val) {
+				return false
+			}
+			if d == 0 {
+				return true
+			}
+		}
+		return emit(key, val)
+	})
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	for _, im := range mine {
+		if stopped {
+			return
+		}
+		if im.ok {
+			emit(im.key, im.val)
+		}
+	}
+}
+
+// dirtyIn returns the changed keys that a scan meets, in order.
+func (o *overlay) dirtyIn(prefix, from []byte) []image {
+	o.sortDirty()
+	if bytes.Compare(from, prefix) < 0 {
+		from = prefix
+	}
+	first := sort.Search(len(o.sorted), func(i int) bool { return bytes.Compare(o.cells[o.sorted[i]].key, from) >= 0 })
+	var in []image
+	for _, i := range o.sorted[first:] {
+		c := &o.cells[i]
+		if !bytes.HasPrefix(c.key, prefix) {
+			break
+		}
+		in = append(in, image{c.key, c.val, c.ok})
+	}
+	return in
+}
+
+func (o *overlay) sortDirty() {
+	if len(o.pending) > 16 {
+		o.sorted = append(o.sorted, o.pending...)
+		slices.SortFunc(o.sorted, func(a, b int32) int { return bytes.Compare(o.cells[a].key, o.cells[b].key) })
+	} else {
+		for _, i := range o.pending {
+			key := o.cells[i].key
+			at := sort.Search(len(o.sorted), func(j int) bool { return bytes.Compare(o.cells[o.sorted[j]].key, key) >= 0 })
+			o.sorted = slices.Insert(o.sorted, at, i)
+		}
+	}
+	o.pending = o.pending[:0]
+}
+
+// changes calls fn for every key whose value is not what the base has.
+func (o *overlay) changes(fn func(c *cell)) {
+	for i := range o.cells {
+		c := &o.cells[i]
+		if c.dirty && (c.ok != c.origOK || !bytes.Equal(c.val, c.orig)) {
+			fn(c)
+		}
+	}
+}

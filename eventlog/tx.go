@@ -1,0 +1,247 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/rhizome-fs/rhizome/internal/store"
+)
+
+// A LocalSeq numbers this device's events until they are framed. It means nothing elsewhere; the first is 1.
+type LocalSeq uint64
+
+var (
+	// ErrNoKeys says that this process holds the volume's frames and can't read or write its events.
+	ErrNoKeys = errors.New("this device has no keys for the volume")
+	// ErrNotHeld says that an event can't be amended: it is not held, or is not there.
+	ErrNotHeld = errors.New("event is not held")
+)
+
+// A Tx is one atomic change, made within Update by one goroutine. It reads what it wrote.
+type Tx struct {
+	l      *Log
+	batch  *pebble.Batch
+	state  *overlay
+	local  *overlay
+	next   LocalSeq
+	held   []LocalSeq // appended held
+	freed  []LocalSeq // amended
+	patch  []image    // state keys that Amend set
+	undo   undo
+	record []byte // scratch
+	err    error
+}
+
+// Update runs fn under the log's exclusive lock, and makes everything it did visible at once: the events
+// it appended, the state they lead to, their before-images, and the device-local keys it set. If fn
+// returns an error nothing changes, and Update returns that error. The caller waits for the durability it
+// needs, once and outside of every lock: commit.Wait(store.Handed).
+//
+// fn must not call the log's other methods.
+func (l *Log) Update(fn func(tx *Tx) error) (store.Commit, error) {
+	if l.keys == nil {
+		return store.Commit{}, fmt.Errorf("update volume %x: %w", l.volume, ErrNoKeys)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tx := &l.tx
+	tx.begin()
+	defer tx.end()
+	if err := fn(tx); err != nil {
+		return store.Commit{}, err
+	}
+	if err := tx.finish(); err != nil {
+		return store.Commit{}, fmt.Errorf("update volume %x: %w", l.volume, err)
+	}
+	if tx.batch.Empty() {
+		return store.Commit{}, nil
+	}
+	b := tx.batch
+	tx.batch = nil
+	c, err := l.store.Begin(b)
+	if err != nil {
+		return store.Commit{}, fmt.Errorf("update volume %x: %w", l.volume, err)
+	}
+	tx.publish()
+	return c, nil
+}
+
+func (tx *Tx) begin() {
+	tx.batch = tx.l.db.NewBatch()
+	tx.state.reset(tx.l.txState)
+	tx.local.reset(tx.l.txLocal)
+	tx.next, tx.err = tx.l.next, nil
+	tx.held, tx.freed, tx.patch = tx.held[:0], tx.freed[:0], tx.patch[:0]
+}
+
+// end lets go of the batch of a change that came to nothing.
+func (tx *Tx) end() {
+	if tx.batch != nil {
+		tx.batch.Close()
+		tx.batch = nil
+	}
+}
+
+// finish completes the batch by what the overlays hold.
+func (tx *Tx) finish() error {
+	if err := errors.Join(tx.err, tx.state.err, tx.local.err); err != nil {
+		return err
+	}
+	putChanges(tx.batch, tx.l.txState.prefix, tx.state)
+	putChanges(tx.batch, tx.l.txLocal.prefix, tx.local)
+	return nil
+}
+
+// publish moves the log's marks in memory to where the batch has moved them on disk.
+func (tx *Tx) publish() {
+	tx.l.next = tx.next
+	for _, n := range tx.held {
+		tx.l.held[n] = true
+	}
+	for _, n := range tx.freed {
+		delete(tx.l.held, n)
+	}
+	if tx.l.rebasing {
+		for _, p := range tx.patch {
+			tx.l.patched[string(p.key)] = p.val
+		}
+	}
+}
+
+// putChanges adds what o changed to b, below prefix.
+func putChanges(b *pebble.Batch, prefix []byte, o *overlay) {
+	o.changes(func(c *cell) {
+		if !c.ok {
+			op := b.DeleteDeferred(len(prefix) + len(c.key))
+			copy(op.Key[copy(op.Key, prefix):], c.key)
+			_ = op.Finish() // fails on indexed batches only
+			return
+		}
+		op := b.SetDeferred(len(prefix)+len(c.key), len(c.val))
+		copy(op.Key[copy(op.Key, prefix):], c.key)
+		copy(op.Value, c.val)
+		_ = op.Finish()
+	})
+}
+
+// Get implements Reader, on the volume's state.
+func (tx *Tx) Get(key []byte) ([]byte, bool) { return tx.state.Get(key) }
+
+// Scan implements Reader, on the volume's state.
+func (tx *Tx) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
+	tx.state.Scan(prefix, from, fn)
+}
+
+// Append adds an event of this device to the log and applies it.
+func (tx *Tx) Append(e Event) LocalSeq { return tx.add(e, false) }
+
+// AppendHeld is Append for an event that may not leave the device yet, nor may those after it: its content is
+// still being made durable. Amend releases it.
+func (tx *Tx) AppendHeld(e Event) LocalSeq { return tx.add(e, true) }
+
+func (tx *Tx) add(e Event, held bool) LocalSeq {
+	n := tx.next
+	tx.next++
+	if len(e.Body) > MaxBody {
+		tx.fail(fmt.Errorf("append event of %d bytes: %w", len(e.Body), ErrTooBig))
+		return n
+	}
+	tx.putEvent(n, e, held)
+	if held {
+		tx.batch.Set(tx.key(kindHeld, n), nil, nil)
+		tx.held = append(tx.held, n)
+	}
+	tx.state.beginUnit()
+	tx.l.reducer.Apply(tx.state, tx.l.self, e)
+	tx.state.endUnit(&tx.undo)
+	tx.record = tx.undo.encode(tx.record[:0])
+	tx.batch.Set(tx.key(kindUndo, n), tx.record, nil)
+	return n
+}
+
+// Amend replaces the body of held event n by its final form, and releases it. patch may set state keys that
+// were written once, when n was appended: ones that no event decides by and that no other event writes. It
+// returns ErrNotHeld if n is not held.
+func (tx *Tx) Amend(n LocalSeq, body []byte, patch func(s State)) error {
+	if !tx.l.held[n] {
+		return fmt.Errorf("amend event %d: %w", n, ErrNotHeld)
+	}
+	if len(body) > MaxBody {
+		return fmt.Errorf("amend event %d to %d bytes: %w", n, len(body), ErrTooBig)
+	}
+	e, _, err := tx.l.unframed(tx.l.db, n)
+	if err != nil {
+		return fmt.Errorf("amend event %d: %w", n, err)
+	}
+	e.Body = body
+	tx.putEvent(n, e, false)
+	tx.batch.Delete(tx.key(kindHeld, n), nil)
+	tx.freed = append(tx.freed, n)
+	if patch != nil {
+		patch(patcher{tx})
+	}
+	return nil
+}
+
+// A patcher is a State that notes what it sets, so that a rebase under way sets it too.
+type patcher struct{ *Tx }
+
+func (p patcher) Set(key, val []byte) {
+	p.state.Set(key, val)
+	p.Tx.patch = append(p.Tx.patch, image{append([]byte(nil), key...), append([]byte(nil), val...), true})
+}
+
+func (p patcher) Delete(key []byte) {
+	p.fail(fmt.Errorf("amend: key %x would be deleted", key))
+}
+
+func (tx *Tx) putEvent(n LocalSeq, e Event, held bool) {
+	tx.record = appendEventRecord(tx.record[:0], e, held)
+	tx.batch.Set(tx.key(kindUnframed, n), tx.record, nil)
+}
+
+// GetLocal returns a device-local value: one that is no part of the state and that no rebase takes back.
+func (tx *Tx) GetLocal(key []byte) ([]byte, bool) { return tx.local.Get(key) }
+
+// SetLocal sets a device-local value.
+func (tx *Tx) SetLocal(key, val []byte) { tx.local.Set(key, val) }
+
+// DeleteLocal deletes a device-local value.
+func (tx *Tx) DeleteLocal(key []byte) { tx.local.Delete(key) }
+
+// ScanLocal is Scan on the device-local keys.
+func (tx *Tx) ScanLocal(prefix, from []byte, fn func(key, val []byte) bool) {
+	tx.local.Scan(prefix, from, fn)
+}
+
+func (tx *Tx) key(kind byte, n LocalSeq) []byte {
+	tx.l.txKey = appendLocalKey(tx.l.txKey[:0], tx.l.ks, kind, n)
+	return tx.l.txKey
+}
+
+func (tx *Tx) fail(err error) {
+	if tx.err == nil {
+		tx.err = err
+	}
+}
+
+// appendEventRecord encodes an unframed event: [held, time, body].
+func appendEventRecord(b []byte, e Event, held bool) []byte {
+	b = appendHead(b, majorArray, 3)
+	b = appendBool(b, held)
+	b = appendInt(b, e.Time)
+	return appendBytes(b, e.Body)
+}
+
+func decodeEventRecord(rec []byte) (e Event, held bool, err error) {
+	s := scanner{b: rec}
+	if s.count() != 3 {
+		return Event{}, false, fmt.Errorf("event record: %w", errShort)
+	}
+	held, e.Time, e.Body = s.boolean(), s.integer(), s.bytes()
+	if err := s.end(); err != nil {
+		return Event{}, false, fmt.Errorf("event record: %w", err)
+	}
+	return e, held, nil
+}
