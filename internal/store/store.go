@@ -1,9 +1,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -30,43 +32,36 @@ type Options struct {
 }
 
 // A Store is an open home directory. Its methods may be called from any goroutine.
+//
+// Lock order: syncMu, then mu. Nothing that can wait for the disk is called under mu but the database
+// itself, when it can't keep up.
 type Store struct {
-	home string
-	fs   vfs.FS
-	log  *slog.Logger
-	db   *pebble.DB
+	home   string
+	fs     vfs.FS
+	log    *slog.Logger
+	db     *pebble.DB
+	lock   interface{ Close() error }
+	keeper *keeper
+
+	pos    atomic.Uint64 // the last record that was begun; written under mu
+	synced atomic.Uint64 // everything up to here is on disk; written under syncMu
+	failed atomic.Pointer[error]
+	full   atomic.Bool // the disk was nearly full when we last looked
+
+	wal *walDir
+
+	syncMu sync.Mutex // held while syncing, by one for all who wait
 
 	mu      sync.Mutex
+	ready   *sync.Cond     // next or nextErr was set
+	cur     *segment       // GUARDED_BY(mu): being written
+	next    *segment       // GUARDED_BY(mu): ready to follow cur, or nil
+	nextErr error          // GUARDED_BY(mu): why there is no next
+	behind  []*segment     // GUARDED_BY(mu): full ones, oldest first; the database's tables may lack them
+	rec     []byte         // GUARDED_BY(mu): the record that is being written
 	onFlush []func() error // GUARDED_BY(mu)
+	closed  bool           // GUARDED_BY(mu)
 }
-
-// A Commit is a batch that was begun.
-type Commit struct {
-	b *pebble.Batch
-}
-
-// Open opens the store at home, and makes one if home is missing or empty.
-func Open(home string, o Options) (*Store, error) {
-	s := &Store{home: home, fs: o.FS, log: o.Logger}
-	if s.fs == nil {
-		s.fs = vfs.Default
-	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	if err := s.fs.MkdirAll(home, 0o700); err != nil {
-		return nil, fmt.Errorf("open store %s: %w", home, err)
-	}
-	db, err := pebble.Open(s.Path("db"), &pebble.Options{FS: s.fs})
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", home, explain(err))
-	}
-	s.db = db
-	return s, nil
-}
-
-// Close makes everything durable and lets go of the home. No other method may run.
-func (s *Store) Close() error { return s.db.Close() }
 
 // DB returns the database, to read from and to make batches with. Who writes goes through Begin or
 // Commit: what is committed to the database directly is lost in a crash.
@@ -80,38 +75,6 @@ func (s *Store) Path(elem ...string) string {
 	return s.fs.PathJoin(append([]string{s.home}, elem...)...)
 }
 
-// Commit applies b and waits until it has the durability d. It takes b over.
-func (s *Store) Commit(b *pebble.Batch, d Durability) error {
-	c, err := s.Begin(b)
-	if err != nil {
-		return err
-	}
-	return c.Wait(d)
-}
-
-// Begin applies b: readers see it when Begin returns. It takes b over. If it fails, nothing was applied.
-func (s *Store) Begin(b *pebble.Batch) (Commit, error) {
-	if err := s.db.ApplyNoSyncWait(b, pebble.Sync); err != nil {
-		return Commit{}, fmt.Errorf("commit: %w", explain(err))
-	}
-	return Commit{b}, nil
-}
-
-// Wait returns when the commit has the durability d, and releases the batch. It is called once.
-// The zero Commit has every durability.
-func (c Commit) Wait(d Durability) error {
-	if c.b == nil {
-		return nil
-	}
-	if err := c.b.SyncWait(); err != nil {
-		return explain(err)
-	}
-	return c.b.Close()
-}
-
-// Sync returns when everything that was applied before is on disk. It costs nothing if it is already.
-func (s *Store) Sync() error { return s.db.LogData(nil, pebble.Sync) }
-
 // OnFlush has fn called before each periodic sync, without locks. An error of fn makes the store unhealthy.
 func (s *Store) OnFlush(fn func() error) {
 	s.mu.Lock()
@@ -119,5 +82,60 @@ func (s *Store) OnFlush(fn func() error) {
 	s.onFlush = append(s.onFlush, fn)
 }
 
-// Health returns the first I/O error after which nothing that is written can be trusted, or nil.
-func (s *Store) Health() error { return nil }
+// FlushSoon has everything flushed within Options.FlushEvery, as a commit does: for who changed a file of
+// its own that its OnFlush function makes durable.
+func (s *Store) FlushSoon() { s.keeper.arm() }
+
+// Health returns the first I/O error after which nothing that is written can be trusted, or nil. From
+// then on nothing can be written.
+func (s *Store) Health() error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail makes the store unhealthy, and returns why it is.
+func (s *Store) fail(err error) error {
+	err = fmt.Errorf("the store takes no more writes: %w", explain(err))
+	if s.failed.CompareAndSwap(nil, &err) {
+		s.log.Error("store failed", "err", err)
+	}
+	return s.Health()
+}
+
+// Close makes everything durable and lets go of the home. No other method may run.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.keeper.stop()
+	err := s.Sync()
+	if err == nil && !s.short() {
+		// Then the next start reads no log. Without room for it, Pebble would try for ever.
+		err = s.db.Flush()
+	}
+	return errors.Join(err, s.release())
+}
+
+// release closes whatever is open.
+func (s *Store) release() error {
+	var err error
+	if s.db != nil {
+		err = s.db.Close()
+	}
+	for _, seg := range []*segment{s.cur, s.next} {
+		if seg != nil {
+			err = errors.Join(err, seg.file.Close())
+		}
+	}
+	err = errors.Join(err, closeSegments(s.behind))
+	if s.wal != nil {
+		err = errors.Join(err, s.wal.close())
+	}
+	return errors.Join(err, s.lock.Close())
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A Commit is a batch that was begun. The zero Commit has every durability.
+type Commit struct {
+	s   *Store
+	b   *pebble.Batch
+	pos uint64
+}
+
+// Commit applies b and waits until it has the durability d. It takes b over.
+func (s *Store) Commit(b *pebble.Batch, d Durability) error {
+	c, err := s.Begin(b)
+	if err != nil {
+		return err
+	}
+	return c.Wait(d)
+}
+
+// Begin applies b and hands it to the kernel: when Begin returns, readers see it and it survives kill -9.
+// It takes b over. If it fails, nothing was applied; ErrNoSpace may pass, other errors are Health's.
+// Batches are applied, and survive, in the order of Begin.
+func (s *Store) Begin(b *pebble.Batch) (Commit, error) {
+	if b.Empty() {
+		return Commit{}, b.Close()
+	}
+	s.mu.Lock()
+	pos, err := s.beginLocked(b)
+	s.mu.Unlock()
+	if err != nil {
+		return Commit{}, errors.Join(fmt.Errorf("commit: %w", err), b.Close())
+	}
+	s.keeper.arm()
+	return Commit{s, b, pos}, nil
+}
+
+func (s *Store) beginLocked(b *pebble.Batch) (uint64, error) {
+	if s.closed {
+		return 0, ErrClosed
+	}
+	if err := s.Health(); err != nil {
+		return 0, err
+	}
+	if s.full.Load() && s.short() {
+		return 0, ErrNoSpace
+	}
+	// Making room may let go of the lock for a while, so it comes before the position.
+	if err := s.makeRoomLocked(recordHeader + len(b.Repr()) + 64); err != nil {
+		return 0, s.writeError(err)
+	}
+	pos := s.pos.Load() + 1
+	if err := setPosition(b, pos); err != nil {
+		return 0, err
+	}
+	if err := s.logLocked(b.Repr(), pos); err != nil {
+		return 0, err
+	}
+	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+		return 0, s.fail(fmt.Errorf("apply a batch that is in the log: %w", err))
+	}
+	s.pos.Store(pos)
+	return pos, nil
+}
+
+func setPosition(b *pebble.Batch, pos uint64) error {
+	key := positionKey()
+	op := b.SetDeferred(len(key), 8)
+	copy(op.Key, key)
+	binary.LittleEndian.PutUint64(op.Value, pos)
+	return op.Finish()
+}
+
+// logLocked writes a record to the log. If it fails, the record is not there, or the store has failed.
+func (s *Store) logLocked(payload []byte, pos uint64) error {
+	s.rec = appendRecord(s.rec[:0], s.cur.seed, record{pos: pos, mark: s.synced.Load(), payload: payload})
+	err := s.cur.write(s.rec, pos)
+	if cap(s.rec) > 1<<20 {
+		s.rec = nil
+	}
+	return s.writeError(err)
+}
+
+// writeError tells a full disk, which may pass, from a broken one.
+func (s *Store) writeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return explain(err)
+	}
+	return s.fail(err)
+}
+
+// makeRoomLocked goes on to the next segment if n bytes don't fit into this one. The full one is not
+// synced here: a hole that a crash makes in it ends the log there (see record.go), and no Wait(OnDisk)
+// for a later record returns before it is synced.
+func (s *Store) makeRoomLocked(n int) error {
+	for !s.cur.room(n) {
+		if s.next != nil {
+			s.behind = append(s.behind, s.cur)
+			s.cur, s.next = s.next, nil
+			s.keeper.rotated()
+			continue
+		}
+		s.nextErr = nil // of an earlier time
+		for s.next == nil && s.nextErr == nil {
+			s.keeper.wake()
+			s.ready.Wait()
+		}
+		if s.next == nil {
+			return s.nextErr
+		}
+	}
+	return nil
+}
+
+// Sync returns when everything that was applied before is on disk. It costs nothing if it is already.
+func (s *Store) Sync() error { return s.syncTo(s.pos.Load()) }
+
+// syncTo returns when the records up to pos are on disk. Of many callers at once one syncs for all.
+func (s *Store) syncTo(pos uint64) error {
+	if s.synced.Load() >= pos {
+		return nil
+	}
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
+	synced := s.synced.Load()
+	if synced >= pos {
+		return nil
+	}
+	if err := s.Health(); err != nil {
+		return err // after a failed sync a later one proves nothing
+	}
+	s.mu.Lock()
+	target := s.pos.Load()
+	var unsynced []*segment
+	for _, seg := range append(s.behind[:len(s.behind):len(s.behind)], s.cur) {
+		if seg.last > synced {
+			unsynced = append(unsynced, seg)
+		}
+	}
+	s.mu.Unlock()
+	for _, seg := range unsynced {
+		if err := seg.file.SyncData(); err != nil {
+			return s.fail(fmt.Errorf("sync the log: %w", err))
+		}
+	}
+	s.synced.Store(target)
+	return nil
+}
+
+// Wait returns when the commit has the durability d, and releases the batch. It is called once.
+func (c Commit) Wait(d Durability) error {
+	if c.s == nil {
+		return nil
+	}
+	var err error
+	if d >= OnDisk {
+		err = c.s.syncTo(c.pos)
+	}
+	return errors.Join(err, c.b.Close())
+}

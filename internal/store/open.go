@@ -1,0 +1,112 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Open opens the store at home, and makes one if home is missing or empty. Its errors: *InUseError,
+// *VersionError, ErrNotStore, ErrNoSpace, ErrDamaged; in each case the home is as it was. It starts
+// goroutines, which Close ends.
+func Open(home string, o Options) (*Store, error) {
+	s, err := open(home, o)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", home, explain(err))
+	}
+	return s, nil
+}
+
+func open(home string, o Options) (*Store, error) {
+	s := &Store{home: home, fs: o.FS, log: o.Logger}
+	if s.fs == nil {
+		s.fs = vfs.Default
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.FlushEvery == 0:
+		o.FlushEvery = 5 * time.Second
+	case o.FlushEvery < 0:
+		o.FlushEvery = 0
+	}
+	s.ready = sync.NewCond(&s.mu)
+	s.keeper = newKeeper(s, o.FlushEvery)
+	if err := checkHome(s.fs, home); err != nil {
+		return nil, err
+	}
+	if err := makeHome(s.fs, home); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.lock, err = lockHome(s.fs, home); err != nil {
+		return nil, err
+	}
+	if err := s.openLocked(); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	s.keeper.start()
+	return s, nil
+}
+
+// makeHome makes the home directory, and its name durable.
+func makeHome(fs vfs.FS, home string) error {
+	if _, err := fs.Stat(home); err == nil {
+		return nil
+	}
+	if err := fs.MkdirAll(home, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, fs.PathDir(home))
+}
+
+// openLocked opens what is in a home that this process has the lock of.
+func (s *Store) openLocked() error {
+	if err := checkHome(s.fs, s.home); err != nil {
+		return err
+	}
+	if s.short() {
+		return ErrNoSpace
+	}
+	if err := writeFormat(s.fs, s.home); err != nil {
+		return err
+	}
+	var err error
+	if s.wal, err = openWALDir(s.fs, s.Path("wal")); err != nil {
+		return err
+	}
+	if s.db, err = openDB(s.Path("db"), pebbleOptions(s.fs, s.log, s.keeper.wake)); err != nil {
+		return err
+	}
+	if err := syncDir(s.fs, s.home); err != nil {
+		return err
+	}
+	pos, kept, err := recoverWAL(s.wal, s.db)
+	if err != nil {
+		return err
+	}
+	s.pos.Store(pos)
+	s.synced.Store(pos)
+	s.behind = kept
+	if err := s.dropFlushed(); err != nil {
+		return err
+	}
+	s.cur, err = s.wal.create()
+	return err
+}
+
+// openDB opens Pebble, and turns what only damage can explain into ErrDamaged.
+func openDB(path string, o *pebble.Options) (*pebble.DB, error) {
+	db, err := pebble.Open(path, o)
+	if err != nil && errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err) // a table or the manifest is missing
+	}
+	return db, err
+}

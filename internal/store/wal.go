@@ -1,0 +1,159 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// segmentSize is where a segment is full. A record that is larger has a segment of its own.
+const segmentSize = 4 << 20
+
+// keepObsolete is how many obsolete segments wait to be used again: about what one flush makes obsolete.
+const keepObsolete = 6
+
+// A segment is one file of the write-ahead log.
+type segment struct {
+	num  uint64
+	file vfs.File
+	seed uint32
+	off  int64  // where the next record goes
+	last uint64 // position of its last record; 0: none yet
+}
+
+func (l *walDir) segmentPath(num uint64) string {
+	return l.fs.PathJoin(l.path, fmt.Sprintf("%016x.wal", num))
+}
+
+// A walDir makes, lists and removes the files of the write-ahead log. It has no lock: Open uses it
+// first, then the keeper alone.
+type walDir struct {
+	fs      vfs.FS
+	path    string
+	dir     vfs.File // to sync names
+	numbers uint64   // the highest number in use
+
+	obsolete []*segment // files that nothing needs any more, oldest first
+}
+
+func openWALDir(fs vfs.FS, path string) (*walDir, error) {
+	if err := fs.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	dir, err := fs.OpenDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return &walDir{fs: fs, path: path, dir: dir}, nil
+}
+
+// list returns the numbers of the segments there are, in order.
+func (l *walDir) list() ([]uint64, error) {
+	names, err := l.fs.List(l.path)
+	if err != nil {
+		return nil, err
+	}
+	var nums []uint64
+	for _, name := range names {
+		var n uint64
+		if _, err := fmt.Sscanf(name, "%016x.wal", &n); err == nil && strings.HasSuffix(name, ".wal") {
+			nums = append(nums, n)
+			l.numbers = max(l.numbers, n)
+		}
+	}
+	slices.Sort(nums)
+	return nums, nil
+}
+
+// create makes the next segment, ready to be written to. Its name is on disk on return. If it can, it
+// takes an obsolete segment's file: a sync is cheap if the file system need not allocate anything. A new
+// file is filled with zeros for the same reason.
+func (l *walDir) create() (*segment, error) {
+	var old *segment
+	if len(l.obsolete) > 0 {
+		old, l.obsolete = l.obsolete[0], l.obsolete[1:]
+	}
+	l.numbers++
+	s := &segment{num: l.numbers, seed: seed(l.numbers), off: segmentHeader}
+	path := l.segmentPath(s.num)
+	var err error
+	if old != nil {
+		s.file = old.file
+		err = l.fs.Rename(l.segmentPath(old.num), path)
+	} else {
+		s.file, err = l.fs.OpenReadWrite(path, "rhizome-wal")
+	}
+	if err == nil {
+		err = l.prepare(s, old == nil)
+	}
+	if err != nil {
+		if s.file != nil {
+			_ = s.file.Close()
+		}
+		_ = l.fs.Remove(path) // what is left of it holds nothing
+		return nil, fmt.Errorf("new log segment %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (l *walDir) prepare(s *segment, fill bool) error {
+	header := binary.LittleEndian.AppendUint64([]byte(segmentMagic), s.num)
+	if fill && s.file.Fd() != vfs.InvalidFd {
+		header = append(header, make([]byte, segmentSize-int64(len(header)))...)
+	}
+	if _, err := s.file.WriteAt(header, 0); err != nil {
+		return err
+	}
+	if err := s.file.SyncData(); err != nil {
+		return err
+	}
+	return l.dir.Sync()
+}
+
+// retire takes segments that nothing needs any more. A few of their files are kept, to be used again.
+func (l *walDir) retire(segments []*segment) error {
+	l.obsolete = append(l.obsolete, segments...)
+	var err error
+	var nums []uint64
+	for ; len(l.obsolete) > keepObsolete; l.obsolete = l.obsolete[1:] {
+		nums = append(nums, l.obsolete[0].num)
+		err = errors.Join(err, l.obsolete[0].file.Close())
+	}
+	return errors.Join(err, l.remove(nums...))
+}
+
+// remove deletes segments that are not open.
+func (l *walDir) remove(nums ...uint64) error {
+	for _, n := range nums {
+		if err := l.fs.Remove(l.segmentPath(n)); err != nil {
+			return err
+		}
+	}
+	if len(nums) == 0 {
+		return nil
+	}
+	return l.dir.Sync()
+}
+
+func (l *walDir) close() error {
+	return errors.Join(closeSegments(l.obsolete), l.dir.Close())
+}
+
+// room reports whether a record of n bytes goes into s.
+func (s *segment) room(n int) bool {
+	return s.off == segmentHeader || s.off+int64(n) <= segmentSize
+}
+
+// write appends an encoded record. If it fails, the segment is as before, but for bytes behind its end.
+func (s *segment) write(rec []byte, pos uint64) error {
+	if _, err := s.file.WriteAt(rec, s.off); err != nil {
+		return err
+	}
+	s.off += int64(len(rec))
+	s.last = pos
+	return nil
+}
