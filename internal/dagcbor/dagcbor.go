@@ -1,8 +1,9 @@
 // Package dagcbor encodes and decodes the small records of Rhizome as canonical DAG-CBOR
 // (https://ipld.io/specs/codecs/dag-cbor/spec/): one value has exactly one encoding.
 //
-// Records are Go structs written as arrays (tag `cbor:",toarray"`), or with integer or string map keys
-// (`keyasint`, sorted length first). Byte strings hold names and hashes, so nothing need be UTF-8.
+// Records are Go structs written as arrays (tag `cbor:",toarray"`), or as maps with text keys, shorter ones first.
+// Byte strings hold names and hashes, so nothing need be UTF-8. There are no floats, integers are those of 64 bits, and the
+// one tag is 42: a link, with a CIDv1 of SHA-256. What Decode takes, any other DAG-CBOR codec re-encodes byte for byte.
 // It is not for content: blocks are bytes, and package ipld seals them.
 package dagcbor
 
@@ -32,18 +33,19 @@ var (
 		ShortestFloat: cbor.ShortestFloatNone,
 		NaNConvert:    cbor.NaNConvertReject,
 		InfConvert:    cbor.InfConvertReject,
+		BigIntConvert: cbor.BigIntConvertReject,
 		IndefLength:   cbor.IndefLengthForbidden,
 		NilContainers: cbor.NilContainerAsEmpty,
 		TagsMd:        cbor.TagsAllowed,
 	}.EncMode())
 	decMode = must(cbor.DecOptions{
-		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-		IndefLength:      cbor.IndefLengthForbidden,
-		MaxNestedLevels:  MaxDepth,
-		MaxArrayElements: MaxElements,
-		MaxMapPairs:      MaxElements,
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		MaxNestedLevels:   MaxDepth,
+		MaxArrayElements:  MaxElements,
+		MaxMapPairs:       MaxElements,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		TagsMd:           cbor.TagsAllowed,
+		TagsMd:            cbor.TagsAllowed,
 	}.DecMode())
 )
 
@@ -58,9 +60,12 @@ func Encode(v any) []byte {
 }
 
 // Decode fills v from data and insists that data is the canonical encoding of what it found: one value,
-// nothing behind it, no duplicate or unknown key, no indefinite length, within the bounds above.
-// Use it for every byte that came from somewhere else.
+// nothing behind it, no duplicate or unknown key, no indefinite length, no byte array of another length than its Go
+// type's, within the bounds above. Use it for every byte that came from somewhere else, with a bound on how many they are.
 func Decode(data []byte, v any) error {
+	if err := checkForm(data); err != nil {
+		return fmt.Errorf("decode %T: %w", v, err)
+	}
 	if err := decMode.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("decode %T: %w", v, err)
 	}
