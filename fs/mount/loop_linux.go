@@ -1,0 +1,253 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// On the reader loop. Waking a sleeping thread is most of the cost of a FUSE request, so requests are answered on
+// the thread that read them, and that thread looks for the next one for a while before it sleeps. One worker, the
+// leader, reads; the others wait. A request that may block hands the leadership over first, so that there is always
+// a thread that reads: otherwise one fsync would stop the whole mount, and the interrupt meant to end it would never
+// be seen. Three things hand over: the request's opcode, the handler (Conn.MayBlock), and for handlers that misjudge
+// themselves the watch, after twice watchTime.
+const (
+	spinTime   = 50 * time.Microsecond // after a request, before the leader sleeps
+	watchTime  = 10 * time.Millisecond
+	maxWorkers = 1024 // if this many handlers wait at once, the next request waits with them
+	maxIdle    = 4    // workers that are kept for the next time
+)
+
+// Values of loop.turn other than the unique number of a request. The kernel uses neither for one.
+const (
+	turnReading    = 0
+	turnHandedOver = ^uint64(0)
+)
+
+type handleFunc func(in, out [][]byte) (int, fuse.Status)
+
+type loop struct {
+	fd     int // /dev/fuse, non-blocking
+	stopFD int // an eventfd: readable once the loop shall end
+	log    *slog.Logger
+	handle handleFunc
+	spin   time.Duration
+
+	// turn says what the leader does: it reads, or handles the request of this number. Whoever changes a number to
+	// turnHandedOver must find another leader; the worker that changes its own back to turnReading still leads.
+	// INVARIANT: one worker leads, but between a hand-over and the next leader's first read, or while vacant is true.
+	turn     atomic.Uint64
+	sleeping atomic.Bool // the leader waits in poll
+	stopping atomic.Bool
+
+	watching atomic.Bool
+	watch    chan struct{} // wakes the watch when the leader has woken
+	ended    chan struct{}
+	wg       sync.WaitGroup // workers
+
+	mu      sync.Mutex
+	workers map[*worker]struct{}
+	idle    []*worker // the last parked is the first to lead
+	vacant  bool      // nobody leads: the next worker that is done shall
+	err     error     // why the loop ended; nil after an unmount
+	ending  bool
+}
+
+func newLoop(fd int, log *slog.Logger) (*loop, error) {
+	stopFD, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	spin := spinTime
+	if runtime.NumCPU() == 1 {
+		spin = 0 // it would only keep the caller from running
+	}
+	return &loop{
+		fd: fd, stopFD: stopFD, log: log, spin: spin,
+		watch: make(chan struct{}, 1), ended: make(chan struct{}), workers: make(map[*worker]struct{}),
+	}, nil
+}
+
+func (l *loop) close() {
+	unix.Close(l.stopFD)
+	unix.Close(l.fd)
+}
+
+// errStopped ends a loop that was told to stop while the connection lived.
+var errStopped = errors.New("stopped")
+
+// stop makes run return errStopped soon, whatever the kernel still wants.
+func (l *loop) stop() {
+	l.stopping.Store(true)
+	l.mu.Lock()
+	if l.vacant {
+		l.endLocked(errStopped)
+	}
+	l.mu.Unlock()
+	unix.Write(l.stopFD, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+// run answers requests until the kernel says that the mount is gone, which is no error, or stop is called, and all
+// handlers have returned.
+func (l *loop) run(handle handleFunc) error {
+	l.handle = handle
+	l.mu.Lock()
+	err := l.startLocked()
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	go l.watchLeader()
+	<-l.ended
+	l.cancelAll()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// startLocked makes a worker that leads.
+func (l *loop) startLocked() error {
+	w, err := newWorker(l)
+	if err != nil {
+		return err
+	}
+	l.workers[w] = struct{}{}
+	l.wg.Add(1)
+	go w.run()
+	return nil
+}
+
+// handOver lets another worker read if the request of this number is the leader's.
+func (l *loop) handOver(unique uint64) {
+	if unique == turnReading || !l.turn.CompareAndSwap(unique, turnHandedOver) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch n := len(l.idle); {
+	case l.ending:
+	case n > 0:
+		w := l.idle[n-1]
+		l.idle = l.idle[:n-1]
+		w.lead <- true
+	case len(l.workers) < maxWorkers:
+		if err := l.startLocked(); err != nil {
+			l.log.Error("no further reader for the mount", "err", err)
+			l.vacant = true
+		}
+	default:
+		l.vacant = true
+	}
+}
+
+// follow is called by a worker that has lost the leadership and finished its request. It returns true when the
+// worker shall lead again, false when it shall end.
+func (l *loop) follow(w *worker) bool {
+	l.mu.Lock()
+	switch {
+	case l.ending:
+	case l.vacant:
+		l.vacant = false
+		l.mu.Unlock()
+		return true
+	case len(l.idle) < maxIdle:
+		l.idle = append(l.idle, w)
+		l.mu.Unlock()
+		return <-w.lead
+	}
+	delete(l.workers, w)
+	l.mu.Unlock()
+	return false
+}
+
+// end is called by the leader when there is nothing more to read.
+func (l *loop) end(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endLocked(err)
+}
+
+func (l *loop) endLocked(err error) {
+	if l.ending {
+		return
+	}
+	l.ending, l.err = true, err
+	for _, w := range l.idle {
+		w.lead <- false
+	}
+	l.idle = nil
+	close(l.ended)
+}
+
+// cancelAll interrupts the handlers that still run, as the kernel would, until all workers have ended. A handler may
+// begin just as it is interrupted, or wait anew, so that it is done again and again.
+func (l *loop) cancelAll() {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		l.wg.Wait()
+	}()
+	again := time.NewTicker(watchTime)
+	defer again.Stop()
+	for {
+		l.mu.Lock()
+		var busy []uint64
+		for w := range l.workers {
+			if u := w.unique.Load(); u != 0 {
+				busy = append(busy, u)
+			}
+		}
+		l.mu.Unlock()
+		for _, u := range busy {
+			l.interrupt(u)
+		}
+		select {
+		case <-gone:
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// watchLeader hands over for a leader that has been busy with one request for two ticks. It sleeps while the leader
+// does, so that an idle mount costs nothing.
+func (l *loop) watchLeader() {
+	tick := time.NewTicker(watchTime)
+	defer tick.Stop()
+	l.watching.Store(true)
+	var last uint64
+	for {
+		if l.sleeping.Load() {
+			l.watching.Store(false)
+			// The leader looks at watching after it has cleared sleeping: one of the two sees the other.
+			if l.sleeping.Load() {
+				tick.Stop()
+				select {
+				case <-l.watch:
+				case <-l.ended:
+					return
+				}
+				tick.Reset(watchTime)
+			}
+			l.watching.Store(true)
+		}
+		select {
+		case <-tick.C:
+		case <-l.ended:
+			return
+		}
+		now := l.turn.Load()
+		if now == last && now != turnReading && now != turnHandedOver {
+			l.handOver(now)
+		}
+		last = now
+	}
+}
