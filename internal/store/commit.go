@@ -103,7 +103,7 @@ func (s *Store) writeError(err error) error {
 // synced here: a hole that a crash makes in it ends the log there (see record.go), and no Wait(OnDisk)
 // for a later record returns before it is synced.
 func (s *Store) makeRoomLocked(n int) error {
-	for !s.cur.room(n) {
+	for !s.wal.room(s.cur, n) {
 		if s.next != nil {
 			s.behind = append(s.behind, s.cur)
 			s.cur, s.next = s.next, nil

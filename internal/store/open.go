@@ -37,6 +37,9 @@ func open(home string, o Options) (*Store, error) {
 	case o.FlushEvery < 0:
 		o.FlushEvery = 0
 	}
+	if o.segmentSize == 0 {
+		o.segmentSize = segmentSize
+	}
 	s.ready = sync.NewCond(&s.mu)
 	s.keeper = newKeeper(s, o.FlushEvery)
 	if err := checkHome(s.fs, home); err != nil {
@@ -49,7 +52,7 @@ func open(home string, o Options) (*Store, error) {
 	if s.lock, err = lockHome(s.fs, home); err != nil {
 		return nil, err
 	}
-	if err := s.openLocked(); err != nil {
+	if err := s.openLocked(o.segmentSize); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	s.keeper.start()
@@ -68,7 +71,7 @@ func makeHome(fs vfs.FS, home string) error {
 }
 
 // openLocked opens what is in a home that this process has the lock of.
-func (s *Store) openLocked() error {
+func (s *Store) openLocked(segment int64) error {
 	if err := checkHome(s.fs, s.home); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (s *Store) openLocked() error {
 		return err
 	}
 	var err error
-	if s.wal, err = openWALDir(s.fs, s.Path("wal")); err != nil {
+	if s.wal, err = openWALDir(s.fs, s.Path("wal"), segment); err != nil {
 		return err
 	}
 	if s.db, err = openDB(s.Path("db"), pebbleOptions(s.fs, s.log, s.keeper.wake)); err != nil {

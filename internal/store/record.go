@@ -8,8 +8,8 @@ import (
 // The write-ahead log is a row of segment files, wal/NNNNNNNNNNNNNNNN.wal, numbered in hexadecimal from
 // 1; numbers are never used twice. All integers are little endian. A segment begins with 16 bytes:
 //
-//	 0  8  "RHZWAL", 0, version (1)
-//	 8  8  the segment's number
+//	0  8  "RHZWAL", 0, version (1)
+//	8  8  the segment's number
 //
 // Records follow, each padded with zeros to a multiple of 8 bytes:
 //

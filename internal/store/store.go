@@ -29,6 +29,8 @@ type Options struct {
 	// FlushEvery bounds how long something applied may stay off the disk. 0: 5 s; below 0: it
 	// gets there only when somebody asks (for tests).
 	FlushEvery time.Duration
+
+	segmentSize int64 // for tests; 0: segmentSize
 }
 
 // A Store is an open home directory. Its methods may be called from any goroutine.

@@ -12,9 +12,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// smallSegment makes segments go round often.
+const smallSegment = 64 << 10
+
 func mustOpen(t testing.TB, home string, fs vfs.FS) *Store {
 	t.Helper()
-	s, err := Open(home, Options{FS: fs, FlushEvery: -1})
+	s, err := Open(home, Options{FS: fs, FlushEvery: -1, segmentSize: smallSegment})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,12 +35,13 @@ type walDir struct {
 	fs      vfs.FS
 	path    string
 	dir     vfs.File // to sync names
+	size    int64    // of a segment, if its records are smaller
 	numbers uint64   // the highest number in use
 
 	obsolete []*segment // files that nothing needs any more, oldest first
 }
 
-func openWALDir(fs vfs.FS, path string) (*walDir, error) {
+func openWALDir(fs vfs.FS, path string, size int64) (*walDir, error) {
 	if err := fs.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func openWALDir(fs vfs.FS, path string) (*walDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &walDir{fs: fs, path: path, dir: dir}, nil
+	return &walDir{fs: fs, path: path, dir: dir, size: size}, nil
 }
 
 // list returns the numbers of the segments there are, in order.
@@ -103,7 +104,7 @@ func (l *walDir) create() (*segment, error) {
 func (l *walDir) prepare(s *segment, fill bool) error {
 	header := binary.LittleEndian.AppendUint64([]byte(segmentMagic), s.num)
 	if fill && s.file.Fd() != vfs.InvalidFd {
-		header = append(header, make([]byte, segmentSize-int64(len(header)))...)
+		header = append(header, make([]byte, l.size-int64(len(header)))...)
 	}
 	if _, err := s.file.WriteAt(header, 0); err != nil {
 		return err
@@ -143,9 +144,9 @@ func (l *walDir) close() error {
 	return errors.Join(closeSegments(l.obsolete), l.dir.Close())
 }
 
-// room reports whether a record of n bytes goes into s.
-func (s *segment) room(n int) bool {
-	return s.off == segmentHeader || s.off+int64(n) <= segmentSize
+// room reports whether a record of n bytes goes into s. An empty segment takes any.
+func (l *walDir) room(s *segment, n int) bool {
+	return s.off == segmentHeader || s.off+int64(n) <= l.size
 }
 
 // write appends an encoded record. If it fails, the segment is as before, but for bytes behind its end.
