@@ -1,0 +1,142 @@
+package ipld
+
+import (
+	"fmt"
+	"io"
+	"sort"
+)
+
+// A Reader reads content. Its methods may be called from any goroutine.
+type Reader struct {
+	st    Store
+	c     Content
+	cache *Cache
+}
+
+// OpenContent returns a Reader of c with a small cache of its own. Nothing is read yet.
+func OpenContent(st Store, c Content) *Reader { return NewReader(st, c, NewCache(4*MaxChunk)) }
+
+// NewReader returns a Reader of c that shares a cache with others. Nothing is read yet.
+func NewReader(st Store, c Content, cache *Cache) *Reader { return &Reader{st, c, cache} }
+
+// Size returns how many bytes the content has.
+func (r *Reader) Size() int64 { return r.c.Size }
+
+// ReadAt implements io.ReaderAt. The error is io.EOF at the end, ErrNotFound for a block that is not
+// here, ErrDamaged for one that is not what it was; the bytes before it are right.
+func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
+	if err := r.c.Check(); err != nil {
+		return 0, fmt.Errorf("read content: %w", err)
+	}
+	if off < 0 {
+		return 0, fmt.Errorf("read content at %d: the offset is negative", off)
+	}
+	for n < len(p) {
+		if off >= r.c.Size {
+			return n, io.EOF
+		}
+		m, err := r.readSome(p[n:], off)
+		if err != nil {
+			return n, fmt.Errorf("read content at %d: %w", off, err)
+		}
+		n, off = n+m, off+int64(m)
+	}
+	return n, nil
+}
+
+// readSome reads up to the end of a chunk or a hole.
+func (r *Reader) readSome(p []byte, off int64) (int, error) {
+	if rest := r.c.Size - off; int64(len(p)) > rest {
+		p = p[:rest]
+	}
+	if r.c.Depth == 0 {
+		return r.copyChunk(p, r.c.Root, off, r.c.Size)
+	}
+	link, base := r.c.Root, int64(0)
+	for level := int(r.c.Depth); level > 1; level-- {
+		b, err := r.cache.branch(r.st, link, level, childrenFor(level, min(r.c.Size-base, span(level))))
+		if err != nil {
+			return 0, err
+		}
+		below := span(level - 1)
+		i := (off - base) / below
+		base += i * below
+		link = b[i]
+		if link.IsZero() {
+			return zeros(p, below-(off-base)), nil
+		}
+	}
+	s, err := r.cache.section(r.st, link, min(r.c.Size-base, SectionSize))
+	if err != nil {
+		return 0, err
+	}
+	at := off - base
+	i := sort.Search(len(s.ends), func(i int) bool { return s.ends[i] > at })
+	c := s.chunks[i]
+	return r.copyChunk(p, c.link, at-(s.ends[i]-c.size), c.size)
+}
+
+// copyChunk copies from the chunk of size bytes that link opens, from off on.
+func (r *Reader) copyChunk(p []byte, link Link, off, size int64) (int, error) {
+	if link.IsZero() {
+		return zeros(p, size-off), nil
+	}
+	plain, err := r.cache.leaf(r.st, link, size)
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, plain[off:]), nil
+}
+
+func zeros(p []byte, n int64) int {
+	n = min(n, int64(len(p)))
+	clear(p[:n])
+	return int(n)
+}
+
+// loadSection reads a section's node; it must hold size bytes.
+func loadSection(st Store, link Link, size int64) ([]chunk, error) {
+	plain, children, err := load(st, link)
+	if err != nil {
+		return nil, err
+	}
+	chunks, err := decodeSection(plain, children, size)
+	if err != nil {
+		return nil, fmt.Errorf("open block %v: %w", link.CID, err)
+	}
+	return chunks, nil
+}
+
+// loadBranch reads a branch's node of a level, which has so many places.
+func loadBranch(st Store, link Link, level, places int) (*branch, error) {
+	plain, children, err := load(st, link)
+	if err != nil {
+		return nil, err
+	}
+	b, err := decodeBranch(plain, children, level, places)
+	if err != nil {
+		return nil, fmt.Errorf("open block %v: %w", link.CID, err)
+	}
+	return b, nil
+}
+
+func load(st Store, link Link) (plain []byte, children []CID, err error) {
+	b, err := getSealed(st, link.CID)
+	if err != nil {
+		return nil, nil, err
+	}
+	return Open(b, link.Key)
+}
+
+// loadLeaf reads a leaf that must hold size bytes.
+func loadLeaf(st Store, link Link, size int64) ([]byte, error) {
+	b, err := getSealed(st, link.CID)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := openInPlace(b, link.Key)
+	if err == nil && int64(len(plain)) != size {
+		err = fmt.Errorf("open block %v: %d bytes instead of %d: %w", link.CID, len(plain), size, ErrDamaged)
+	}
+	return plain, err
+}
