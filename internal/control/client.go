@@ -91,7 +91,9 @@ func (c *Client) connect(ctx context.Context) (net.Conn, error) {
 func (c *Client) noDaemon(err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
-		return Fail(NoDaemon, fmt.Errorf("no daemon serves %s: %w", Name(c.home), err), "start one with: rhizome mount")
+		e := Fail(NoDaemon, err, "start one with: rhizome mount")
+		e.Message = fmt.Sprintf("no daemon serves %s", Name(c.home))
+		return e
 	case errors.Is(err, os.ErrPermission):
 		return Fail(Failed, fmt.Errorf("connect to %s: %w", Name(filepath.Join(c.home, SocketName)), err),
 			"the store belongs to another user: run this command as that user")
