@@ -73,6 +73,7 @@ func BenchmarkRecover(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(len(s.segments())), "segments")
+	s.keeper.stop()
 	if err := s.release(); err != nil { // no flush
 		b.Fatal(err)
 	}

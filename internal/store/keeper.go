@@ -75,7 +75,7 @@ func (k *keeper) keepFiles() {
 		case <-k.work:
 		}
 		k.s.prepareNext()
-		if err := k.s.dropFlushed(); err != nil {
+		if err := k.s.dropFlushed(keepObsolete); err != nil {
 			k.s.log.Error("log segments stay longer than needed", "err", err)
 		}
 		k.s.full.Store(k.s.short())
@@ -139,8 +139,8 @@ func (s *Store) prepareNext() {
 	s.ready.Broadcast()
 }
 
-// dropFlushed retires the segments whose records are all in Pebble's tables.
-func (s *Store) dropFlushed() error {
+// dropFlushed retires the segments whose records are all in Pebble's tables, and keeps some of the files.
+func (s *Store) dropFlushed(keep int) error {
 	flushed, err := position(s.db, true)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (s *Store) dropFlushed() error {
 	drop := s.behind[:n:n]
 	s.behind = append([]*segment(nil), s.behind[n:]...)
 	s.mu.Unlock()
-	return s.wal.retire(drop)
+	return s.wal.retire(drop, keep)
 }
 
 // short reports whether the disk is too full to take writes.

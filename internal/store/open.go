@@ -98,7 +98,9 @@ func (s *Store) openLocked(segment int64) error {
 	s.pos.Store(pos)
 	s.synced.Store(pos)
 	s.behind = kept
-	if err := s.dropFlushed(); err != nil {
+	// Files of an earlier run are not used again: how the kernel read them in, it would write them out,
+	// in large pieces (see walDir.prepare).
+	if err := s.dropFlushed(0); err != nil {
 		return err
 	}
 	s.cur, err = s.wal.create()

@@ -11,7 +11,7 @@ import (
 
 // pebbleOptions make a small database. Its own write-ahead log is off: it would hand every record to
 // another goroutine, which costs a thread switch on the way there and one back (45 to 70 µs from a locked
-// thread on a virtual machine, where write(2) from the caller's own thread takes 2), and a failed write
+// thread on a virtual machine, against 1 to 4 when the caller writes the record itself), and a failed write
 // to it would end the process.
 func pebbleOptions(fs vfs.FS, log *slog.Logger, flushed func()) *pebble.Options {
 	o := &pebble.Options{

@@ -164,11 +164,3 @@ func readAll(f vfs.File) ([]byte, error) {
 	}
 	return data, nil
 }
-
-func closeSegments(segments []*segment) error {
-	var err error
-	for _, s := range segments {
-		err = errors.Join(err, s.file.Close())
-	}
-	return err
-}

@@ -132,7 +132,7 @@ func (s *Store) release() error {
 	}
 	for _, seg := range []*segment{s.cur, s.next} {
 		if seg != nil {
-			err = errors.Join(err, seg.file.Close())
+			err = errors.Join(err, seg.close())
 		}
 	}
 	err = errors.Join(err, closeSegments(s.behind))

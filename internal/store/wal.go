@@ -20,6 +20,7 @@ const keepObsolete = 6
 type segment struct {
 	num  uint64
 	file vfs.File
+	mem  []byte // the file, mapped, or nil
 	seed uint32
 	off  int64  // where the next record goes
 	last uint64 // position of its last record; 0: none yet
@@ -83,7 +84,7 @@ func (l *walDir) create() (*segment, error) {
 	path := l.segmentPath(s.num)
 	var err error
 	if old != nil {
-		s.file = old.file
+		s.file, s.mem = old.file, old.mem
 		err = l.fs.Rename(l.segmentPath(old.num), path)
 	} else {
 		s.file, err = l.fs.OpenReadWrite(path, "rhizome-wal")
@@ -93,7 +94,7 @@ func (l *walDir) create() (*segment, error) {
 	}
 	if err != nil {
 		if s.file != nil {
-			_ = s.file.Close()
+			_ = s.close()
 		}
 		_ = l.fs.Remove(path) // what is left of it holds nothing
 		return nil, fmt.Errorf("new log segment %s: %w", path, err)
@@ -102,27 +103,37 @@ func (l *walDir) create() (*segment, error) {
 }
 
 func (l *walDir) prepare(s *segment, fill bool) error {
-	header := binary.LittleEndian.AppendUint64([]byte(segmentMagic), s.num)
 	if fill && s.file.Fd() != vfs.InvalidFd {
-		header = append(header, make([]byte, l.size-int64(len(header)))...)
+		// Page by page: of what was written as one piece, Linux takes a large piece to be dirty when a
+		// byte of it was changed through a mapping, and each sync would write all of it.
+		page := make([]byte, 4096)
+		for off := int64(0); off < l.size; off += int64(len(page)) {
+			if _, err := s.file.WriteAt(page, off); err != nil {
+				return err
+			}
+		}
 	}
+	header := binary.LittleEndian.AppendUint64([]byte(segmentMagic), s.num)
 	if _, err := s.file.WriteAt(header, 0); err != nil {
 		return err
 	}
 	if err := s.file.SyncData(); err != nil {
 		return err
 	}
+	if s.mem == nil {
+		s.mem = mapFile(l.fs, s.file, l.size)
+	}
 	return l.dir.Sync()
 }
 
-// retire takes segments that nothing needs any more. A few of their files are kept, to be used again.
-func (l *walDir) retire(segments []*segment) error {
+// retire takes segments that nothing needs any more. keep of their files are kept, to be used again.
+func (l *walDir) retire(segments []*segment, keep int) error {
 	l.obsolete = append(l.obsolete, segments...)
 	var err error
 	var nums []uint64
-	for ; len(l.obsolete) > keepObsolete; l.obsolete = l.obsolete[1:] {
+	for ; len(l.obsolete) > keep; l.obsolete = l.obsolete[1:] {
 		nums = append(nums, l.obsolete[0].num)
-		err = errors.Join(err, l.obsolete[0].file.Close())
+		err = errors.Join(err, l.obsolete[0].close())
 	}
 	return errors.Join(err, l.remove(nums...))
 }
@@ -151,10 +162,24 @@ func (l *walDir) room(s *segment, n int) bool {
 
 // write appends an encoded record. If it fails, the segment is as before, but for bytes behind its end.
 func (s *segment) write(rec []byte, pos uint64) error {
-	if _, err := s.file.WriteAt(rec, s.off); err != nil {
+	if end := s.off + int64(len(rec)); end <= int64(len(s.mem)) {
+		if err := copyMapped(s.mem[s.off:end], rec); err != nil {
+			return err
+		}
+	} else if _, err := s.file.WriteAt(rec, s.off); err != nil {
 		return err
 	}
 	s.off += int64(len(rec))
 	s.last = pos
 	return nil
+}
+
+func (s *segment) close() error { return errors.Join(unmapFile(s.mem), s.file.Close()) }
+
+func closeSegments(segments []*segment) error {
+	var err error
+	for _, s := range segments {
+		err = errors.Join(err, s.close())
+	}
+	return err
 }
