@@ -20,14 +20,14 @@ type Keyring struct {
 	concealed
 	*Secrets
 	incarnation uint64
-	sign        ed25519.PrivateKey // the device's
-	agree       *ecdh.PrivateKey   // the device's
-	local       *Secret            // of this device alone
-	genesis     []byte             // the first membership entry
+	sign        vault[ed25519.PrivateKey] // the device's
+	agree       vault[*ecdh.PrivateKey]   // the device's
+	local       vault[*Secret]            // of this device alone
+	genesis     []byte                    // the first membership entry
 
 	mu      sync.Mutex
 	name    string
-	entropy *Secret // the root's; nil once it is forgotten
+	entropy vault[*Secret] // the root's; nil once it is forgotten
 }
 
 // NewIdentity makes an identity and its first device. All that is random comes from rand, but for the keys under which the
@@ -52,13 +52,13 @@ func NewIdentity(rand io.Reader, name string, now time.Time) (*Keyring, error) {
 	entropy, seed, agree, local, secret := drawn[0], drawn[1], drawn[2], drawn[3], drawn[4]
 	r := newRoot(entropy)
 	k := &Keyring{
-		Secrets:     &Secrets{id: r.id(), epochs: []*Secret{secret}},
+		Secrets:     &Secrets{id: r.id(), epochs: []vault[*Secret]{hide(secret)}},
 		incarnation: incarnation,
-		sign:        ed25519.NewKeyFromSeed(seed[:]),
-		agree:       agreeKey(agree),
-		local:       local,
+		sign:        hide(ed25519.NewKeyFromSeed(seed[:])),
+		agree:       hide(agreeKey(agree)),
+		local:       hide(local),
 		name:        name,
-		entropy:     entropy,
+		entropy:     r.entropy,
 	}
 	first := Member{Device: k.Device(), Agree: k.agreePublic(), Role: RoleWriter}
 	if k.genesis, err = found(r, first, secret, now.UnixNano()); err != nil {
@@ -77,7 +77,7 @@ func NewIncarnation(rand io.Reader) (uint64, error) {
 }
 
 // Device returns the device's id.
-func (k *Keyring) Device() DeviceID { return DeviceID(k.sign.Public().(ed25519.PublicKey)) }
+func (k *Keyring) Device() DeviceID { return DeviceID(k.sign().Public().(ed25519.PublicKey)) }
 
 // Incarnation returns the incarnation of the device's feeds.
 func (k *Keyring) Incarnation() uint64 { return k.incarnation }
@@ -112,7 +112,7 @@ func (k *Keyring) Phrase() (string, error) {
 	if k.entropy == nil {
 		return "", fmt.Errorf("recovery phrase of %q: %w", k.name, ErrForgotten)
 	}
-	return k.entropy.phrase()
+	return k.entropy().phrase()
 }
 
 // Forget removes the root's entropy from memory; the Save that must follow removes it from the disk.
@@ -120,16 +120,16 @@ func (k *Keyring) Forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.entropy != nil {
-		k.entropy.wipe()
+		k.entropy().wipe()
 		k.entropy = nil
 	}
 }
 
 // Sign returns the device's Ed25519 signature of msg. Every kind of message begins with a prefix of its own, so that no
 // signature passes for one of something else.
-func (k *Keyring) Sign(msg []byte) [64]byte { return [64]byte(ed25519.Sign(k.sign, msg)) }
+func (k *Keyring) Sign(msg []byte) [64]byte { return [64]byte(ed25519.Sign(k.sign(), msg)) }
 
 // InoKey returns the key from which this device makes its inode numbers. It never leaves the device.
-func (k *Keyring) InoKey() Secret { return *derive(k.local[:], "inode numbers", nil) }
+func (k *Keyring) InoKey() Secret { return *derive(k.local()[:], "inode numbers", nil) }
 
-func (k *Keyring) agreePublic() [32]byte { return [32]byte(k.agree.PublicKey().Bytes()) }
+func (k *Keyring) agreePublic() [32]byte { return [32]byte(k.agree().PublicKey().Bytes()) }

@@ -40,17 +40,17 @@ func (k *Keyring) encode() []byte {
 	b := keyringBody{
 		Identity:    k.id,
 		Name:        []byte(k.name),
-		DeviceSeed:  [32]byte(k.sign.Seed()),
-		Agree:       [32]byte(k.agree.Bytes()),
-		Local:       *k.local,
+		DeviceSeed:  [32]byte(k.sign().Seed()),
+		Agree:       [32]byte(k.agree().Bytes()),
+		Local:       *k.local(),
 		Incarnation: k.incarnation,
 		Genesis:     k.genesis,
 	}
 	if k.entropy != nil {
-		b.Root = k.entropy[:]
+		b.Root = k.entropy()[:]
 	}
 	for _, s := range k.epochs {
-		b.Secrets = append(b.Secrets, *s)
+		b.Secrets = append(b.Secrets, *s())
 	}
 	body := dagcbor.Encode(b)
 	return dagcbor.Encode(keyringFile{Version: keyringVersion, Body: body, Sum: sha256.Sum256(body)})
@@ -74,19 +74,19 @@ func parseKeyring(raw []byte) (*Keyring, error) {
 	k := &Keyring{
 		Secrets:     &Secrets{id: b.Identity},
 		incarnation: b.Incarnation,
-		sign:        ed25519.NewKeyFromSeed(seed[:]),
-		agree:       agreeKey(&agree),
-		local:       &local,
+		sign:        hide(ed25519.NewKeyFromSeed(seed[:])),
+		agree:       hide(agreeKey(&agree)),
+		local:       hide(&local),
 		genesis:     b.Genesis,
 		name:        string(b.Name),
 	}
 	for _, s := range b.Secrets {
 		secret := Secret(s)
-		k.epochs = append(k.epochs, &secret)
+		k.epochs = append(k.epochs, hide(&secret))
 	}
 	if len(b.Root) == len(Secret{}) {
 		entropy := Secret(b.Root)
-		k.entropy = &entropy
+		k.entropy = hide(&entropy)
 	} else if len(b.Root) != 0 {
 		return nil, fmt.Errorf("%w: the root's entropy is cut", ErrDamaged)
 	}
@@ -108,9 +108,9 @@ func (k *Keyring) check() error {
 	switch {
 	case m.id != k.id:
 		return fmt.Errorf("%w: its membership is another identity's", ErrDamaged)
-	case k.entropy != nil && newRoot(k.entropy).id() != k.id:
+	case k.entropy != nil && newRoot(k.entropy()).id() != k.id:
 		return fmt.Errorf("%w: its root key is another identity's", ErrDamaged)
-	case len(k.epochs) == 0 || !checks(k.epochs[0], m.epochs[0].check):
+	case len(k.epochs) == 0 || !checks(k.epochs[0](), m.epochs[0].check):
 		return fmt.Errorf("%w: it lacks the secret of key epoch 1", ErrDamaged)
 	}
 	return nil

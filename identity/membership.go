@@ -159,7 +159,7 @@ func RecoverSecrets(phrase string, entries [][]byte) (*Secrets, error) {
 	}
 	s := &Secrets{id: m.id}
 	for i, start := range m.epochs {
-		w, err := unwrap(start.wrapped, m.id, r.agree)
+		w, err := unwrap(start.wrapped, m.id, r.agree())
 		if err != nil {
 			return nil, fmt.Errorf("recover secrets of epoch %d: %w", i+1, err)
 		}
@@ -167,7 +167,7 @@ func RecoverSecrets(phrase string, entries [][]byte) (*Secrets, error) {
 		if int(w.First) != i+1 || !checks(&secret, start.check) {
 			return nil, fmt.Errorf("recover secrets of epoch %d: %w: it is another one", i+1, ErrDamaged)
 		}
-		s.epochs = append(s.epochs, &secret)
+		s.epochs = append(s.epochs, hide(&secret))
 	}
 	return s, nil
 }
@@ -183,14 +183,14 @@ func checks(s *Secret, check [32]byte) bool {
 
 // found makes the first entry of an identity's membership log.
 func found(r root, first Member, secret *Secret, now int64) ([]byte, error) {
-	w, err := wrap(wrapped{Identity: r.id(), First: 1, Secrets: [][32]byte{*secret}}, first.Agree, [32]byte(r.agree.PublicKey().Bytes()))
+	w, err := wrap(wrapped{Identity: r.id(), First: 1, Secrets: [][32]byte{*secret}}, first.Agree, [32]byte(r.agree().PublicKey().Bytes()))
 	if err != nil {
 		return nil, err
 	}
 	return signEntry(entryBody{
 		Identity: r.id(), Seq: 1, Time: now, Kind: kindFound,
 		Payload: encodePayload(foundPayload{First: first, Check: checkOf(secret), Wrapped: w}),
-	}, r.sign), nil
+	}, r.sign()), nil
 }
 
 // Verify reports whether sig is d's signature of msg.

@@ -19,22 +19,22 @@ var ErrBadPhrase = errors.New("not a recovery phrase")
 // A root is what the recovery phrase stands for: the entropy, and the keys that come from it.
 type root struct {
 	concealed
-	entropy *Secret
-	sign    ed25519.PrivateKey
-	agree   *ecdh.PrivateKey
+	entropy vault[*Secret]
+	sign    vault[ed25519.PrivateKey]
+	agree   vault[*ecdh.PrivateKey]
 }
 
 // newRoot derives the root's two keys. The entropy has 256 bits, so that the key stretching of BIP39 would add
 // nothing: HKDF takes it as it is.
 func newRoot(entropy *Secret) root {
 	return root{
-		entropy: entropy,
-		sign:    ed25519.NewKeyFromSeed(derive(entropy[:], "root ed25519", nil)[:]),
-		agree:   agreeKey(derive(entropy[:], "root x25519", nil)),
+		entropy: hide(entropy),
+		sign:    hide(ed25519.NewKeyFromSeed(derive(entropy[:], "root ed25519", nil)[:])),
+		agree:   hide(agreeKey(derive(entropy[:], "root x25519", nil))),
 	}
 }
 
-func (r root) id() IdentityID { return IdentityID(r.sign.Public().(ed25519.PublicKey)) }
+func (r root) id() IdentityID { return IdentityID(r.sign().Public().(ed25519.PublicKey)) }
 
 // phrase returns the entropy as words.
 func (s *Secret) phrase() (string, error) {

@@ -11,9 +11,10 @@ import (
 // redacted is all that a secret ever shows.
 const redacted = "[secret]"
 
-// A Secret is key material. It never prints: not under any verb of fmt, nor in slog, nor as JSON. Converting it to
-// [32]byte takes that protection away, so keep it as it is for as long as possible. In a struct hold it by
-// pointer: fmt reads unexported fields past all methods, and shows an address for a pointer.
+// A Secret is key material. It does not print: not under a verb of fmt that fits any value, nor in slog, nor as JSON (what fmt
+// takes for a mistake it prints past all methods: %p or %w of a Secret). Converting it to
+// [32]byte takes that protection away, so keep it as it is for as long as possible, and pass it on rather than keep it: in
+// an unexported field of a struct fmt finds the bytes, past all methods, behind a pointer too.
 type Secret [32]byte
 
 func (Secret) String() string               { return redacted }
@@ -22,6 +23,12 @@ func (Secret) Format(f fmt.State, _ rune)   { io.WriteString(f, redacted) }
 func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// A vault holds a secret where fmt does not get. It reads unexported fields past all methods, and a verb that does not fit
+// makes it follow pointers (struct{ p *T } under %s); into a closure it can't look.
+type vault[T any] func() T
+
+func hide[T any](v T) vault[T] { return func() T { return v } }
 
 // concealed makes a struct that embeds it print like a Secret.
 type concealed struct{}

@@ -29,7 +29,7 @@ var (
 type Secrets struct {
 	concealed
 	id     IdentityID
-	epochs []*Secret // INVARIANT: at least one; epochs[i] is of epoch i+1
+	epochs []vault[*Secret] // INVARIANT: at least one; epochs[i] is of epoch i+1
 }
 
 // ID returns whose secrets they are.
@@ -41,7 +41,7 @@ func (s *Secrets) Epoch() uint32 { return uint32(len(s.epochs)) }
 // VolumeID returns the id of the identity's own volume of that name: the same on every device and for ever. The
 // generation tells apart volumes that had one name at different times. The empty name is the home volume.
 func (s *Secrets) VolumeID(name string, generation uint64) VolumeID {
-	mac := hmac.New(sha256.New, derive(s.epochs[0][:], "volume id", nil)[:])
+	mac := hmac.New(sha256.New, derive(s.epochs[0]()[:], "volume id", nil)[:])
 	mac.Write(binary.BigEndian.AppendUint64(nil, generation))
 	mac.Write([]byte(name))
 	return VolumeID(mac.Sum(nil)[:len(VolumeID{})])
@@ -49,14 +49,14 @@ func (s *Secrets) VolumeID(name string, generation uint64) VolumeID {
 
 // VolumeKeys returns the keys of volume v for every epoch in s.
 func (s *Secrets) VolumeKeys(v VolumeID) *VolumeKeys {
-	k := &VolumeKeys{chunk: derive(s.epochs[0][:], "chunk boundaries", nil)}
+	k := &VolumeKeys{chunk: hide(derive(s.epochs[0]()[:], "chunk boundaries", nil))}
 	for _, e := range s.epochs {
-		frame := derive(e[:], "frame", v[:])
+		frame := derive(e()[:], "frame", v[:])
 		aead, err := chacha20poly1305.NewX(frame[:])
 		if err != nil {
 			panic("identity: xchacha20poly1305: " + err.Error()) // the key has the right length
 		}
-		k.epochs = append(k.epochs, volumeEpoch{frame, derive(e[:], "convergence", nil), aead})
+		k.epochs = append(k.epochs, volumeEpoch{hide(frame), hide(derive(e()[:], "convergence", nil)), hide(aead)})
 	}
 	return k
 }
@@ -71,13 +71,13 @@ func (s *Secrets) VolumeKeys(v VolumeID) *VolumeKeys {
 type VolumeKeys struct {
 	concealed
 	epochs []volumeEpoch // INVARIANT: at least one; epochs[i] is of epoch i+1
-	chunk  *Secret
+	chunk  vault[*Secret]
 }
 
 type volumeEpoch struct {
-	frame       *Secret
-	convergence *Secret
-	aead        cipher.AEAD
+	frame       vault[*Secret]
+	convergence vault[*Secret]
+	aead        vault[cipher.AEAD]
 }
 
 func (k *VolumeKeys) epoch(n uint32) (volumeEpoch, bool) {
@@ -96,7 +96,7 @@ func (k *VolumeKeys) FrameKey(epoch uint32) (Secret, bool) {
 	if !ok {
 		return Secret{}, false
 	}
-	return *e.frame, true
+	return *e.frame(), true
 }
 
 // ConvergenceSecret returns the secret from which the keys of an epoch's blocks are made. It is the same for all of the
@@ -106,12 +106,12 @@ func (k *VolumeKeys) ConvergenceSecret(epoch uint32) Secret {
 	if !ok {
 		panic(fmt.Sprintf("identity: no key epoch %d", epoch))
 	}
-	return *e.convergence
+	return *e.convergence()
 }
 
 // ChunkKey returns the key that decides where content is cut. It is the same in all epochs and in all of the identity's
 // own volumes: else the first edit of a file after an epoch would cut it anew.
-func (k *VolumeKeys) ChunkKey() Secret { return *k.chunk }
+func (k *VolumeKeys) ChunkKey() Secret { return *k.chunk() }
 
 // SealFrame encrypts plain with the key of an epoch and a nonce drawn from rand, and authenticates header with it. Errors:
 // ErrNoKey, and rand's.
@@ -123,7 +123,7 @@ func (k *VolumeKeys) SealFrame(rand io.Reader, epoch uint32, header, plain []byt
 	if _, err := io.ReadFull(rand, nonce[:]); err != nil {
 		return nonce, nil, fmt.Errorf("seal frame: draw a nonce: %w", err)
 	}
-	return nonce, e.aead.Seal(nil, nonce[:], plain, header), nil
+	return nonce, e.aead().Seal(nil, nonce[:], plain, header), nil
 }
 
 // OpenFrame is the inverse of SealFrame. Errors: ErrNoKey, ErrSealed.
@@ -132,7 +132,7 @@ func (k *VolumeKeys) OpenFrame(epoch uint32, nonce [NonceSize]byte, header, ciph
 	if !ok {
 		return nil, fmt.Errorf("open frame: %w (%d)", ErrNoKey, epoch)
 	}
-	plain, err := e.aead.Open(nil, nonce[:], ciphertext, header)
+	plain, err := e.aead().Open(nil, nonce[:], ciphertext, header)
 	if err != nil {
 		return nil, fmt.Errorf("open frame: %w", ErrSealed)
 	}
