@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/rhizome-fs/rhizome/identity"
-	"github.com/rhizome-fs/rhizome/internal/dagcbor"
 	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
@@ -47,13 +46,17 @@ type Log struct {
 	readers sync.Pool // of *dbState, on the state
 
 	// order serialises what changes the order of frames: Cut, Receive, Commit. It is taken before mu.
-	order sync.Mutex
-	feed  Feed // GUARDED_BY(order)
+	order    sync.Mutex
+	feed     Feed    // this device's
+	graph    *graph  // INVARIANT: it says what the database says, unless stale
+	waited   []*node // frames that waited when the graph was loaded, and must be looked at again
+	stale    bool    // a change failed half-way in memory: load again
+	onChange []func(keys [][]byte)
 
 	// mu guards the state. Whoever holds it waits for no disk but the database's reads.
 	mu       sync.RWMutex
 	self     Author
-	marks    marks
+	marks    marks    // changed under both locks
 	next     LocalSeq // INVARIANT: the unframed events are marks.First ... next-1, without a gap
 	held     map[LocalSeq]bool
 	rebasing bool              // a rebase is being computed from an earlier moment
@@ -63,21 +66,6 @@ type Log struct {
 	txLocal  *dbState
 	txKey    []byte
 }
-
-// marks say how far a log has come.
-type marks struct {
-	_           struct{} `cbor:",toarray"`
-	Version     uint64
-	Device      identity.DeviceID // this device's feed
-	Incarnation uint64
-	First       LocalSeq // the first event that is in no frame
-	Index       Index    // the last that the sequencer gave
-	OrderHash   [32]byte // after the last committed frame
-	Frames      uint64   // committed
-	Events      uint64   // committed
-}
-
-const marksVersion = 1
 
 // Open opens a volume's log, and makes it if it is not there. It reads marks, not events.
 func Open(o Options) (*Log, error) {
@@ -97,39 +85,29 @@ func Open(o Options) (*Log, error) {
 	l.txLocal = newDBState(l.db, volumePrefix(localSpace, l.volume))
 	l.tx.state, l.tx.local = newOverlay(l.txState), newOverlay(l.txLocal)
 	l.readers.New = func() any { return newDBState(l.db, l.ks.kind(kindState)) }
-	if err := l.load(); err != nil {
+	if err := l.start(o.Feed); err != nil {
 		return nil, fmt.Errorf("open log of volume %x: %w", l.volume, err)
 	}
 	return l, nil
 }
 
-// load reads the marks.
-func (l *Log) load() error {
-	l.marks = marks{Version: marksVersion, First: 1}
-	if rec, ok, err := dbGet(l.db, l.ks.kind(kindMarks)); err != nil {
-		return err
-	} else if ok {
-		if err := dagcbor.DecodeTrusted(rec, &l.marks); err != nil {
-			return err
-		}
-	}
-	return l.loadUnframed()
-}
-
-// loadUnframed finds this device's events that are in no frame yet.
-func (l *Log) loadUnframed() error {
-	l.next, l.held = l.marks.First, make(map[LocalSeq]bool)
-	last, err := l.lastKey(kindUnframed)
-	if err != nil {
+// start loads the log, and takes up what an earlier run left: frames whose keys have come since, and events of an
+// earlier incarnation.
+func (l *Log) start(own Feed) error {
+	l.order.Lock()
+	defer l.order.Unlock()
+	if err := l.load(); err != nil {
 		return err
 	}
-	if last != nil {
-		l.next = localSeqOf(last) + 1
+	was := Feed{Volume: l.volume, Device: l.marks.Device, Incarnation: l.marks.Incarnation}
+	if was == own && len(l.waited) == 0 {
+		return nil
 	}
-	return l.eachKey(kindHeld, func(key, _ []byte) error {
-		l.held[localSeqOf(key)] = true
+	_, err := l.arrange(func(c *change) error {
+		c.newFeed = own
 		return nil
 	})
+	return err
 }
 
 // View runs fn on the state, under the shared lock: no change happens meanwhile. It returns the database's error,

@@ -20,6 +20,7 @@ type cell struct {
 	orig, val   []byte // in the base, and now. Never changed in place: whoever was given one may keep it
 	origOK, ok  bool
 	dirty       bool
+	unknown     bool   // orig is not what the base has now
 	unit        uint32 // the last unit that touched the cell, and what it did:
 	read, wrote bool
 	before      []byte
@@ -270,11 +271,37 @@ func (o *overlay) sortDirty() {
 	o.pending = o.pending[:0]
 }
 
+// renew reads key again from the base, which has changed since, unless o has changed it too.
+func (o *overlay) renew(key []byte) {
+	c, _ := o.at(key)
+	if c.dirty {
+		c.unknown = true
+		return
+	}
+	val, ok, err := o.base.get(key)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	c.orig, c.val, c.origOK, c.ok = val, val, ok, ok
+}
+
+// takeBackBelow undoes in the base what o does not see: u is the undo of units that were applied to the base last,
+// after o had been begun.
+func (o *overlay) takeBackBelow(u *undo) {
+	for _, im := range u.images {
+		c, _ := o.at(im.key)
+		c.unknown = true
+		if !c.dirty {
+			o.put(im.key, im.val, im.ok)
+		}
+	}
+}
+
 // changes calls fn for every key whose value is not what the base has.
 func (o *overlay) changes(fn func(c *cell)) {
 	for i := range o.cells {
 		c := &o.cells[i]
-		if c.dirty && (c.ok != c.origOK || !bytes.Equal(c.val, c.orig)) {
+		if c.dirty && (c.unknown || c.ok != c.origOK || !bytes.Equal(c.val, c.orig)) {
 			fn(c)
 		}
 	}

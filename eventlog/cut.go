@@ -1,0 +1,166 @@
+package eventlog
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/rhizome-fs/rhizome/internal/store"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// cutBytes is where a frame ends, if it does not end before: a frame's events have at least one and else no more bytes.
+const cutBytes = 1 << 20
+
+// Cut puts this device's oldest unframed events into a frame: at most max of them, and none from the first held one
+// on. It returns nil if there is none. The state does not change.
+//
+// The frame is stored when Cut returns, and not on disk: it must not leave the device before the store's Sync has
+// returned. Cut returns ErrForked if the feed must not be continued, ErrNoKeys if this log only holds.
+func (l *Log) Cut(max int) (*Frame, error) {
+	if l.keys == nil {
+		return nil, fmt.Errorf("cut volume %v: %w", l.volume, ErrNoKeys)
+	}
+	l.order.Lock()
+	defer l.order.Unlock()
+	if l.stale {
+		if err := l.reload(); err != nil {
+			return nil, fmt.Errorf("cut volume %v: %w", l.volume, err)
+		}
+	}
+	for {
+		f, n, err := l.cut(max)
+		if err != nil {
+			return nil, fmt.Errorf("cut volume %v: %w", l.volume, err)
+		}
+		if f != nil || n == 0 {
+			return f, nil
+		}
+	}
+}
+
+// cut frames some events, and returns how many. There is no frame if they come to nothing.
+func (l *Log) cut(max int) (*Frame, int, error) {
+	tail, err := l.cuttable(max)
+	if err != nil || len(tail.events) == 0 {
+		return nil, 0, err
+	}
+	h := Header{
+		Version: frameVersion, Volume: l.volume, Device: l.feed.Device, Incarnation: l.feed.Incarnation,
+		Epoch: l.keys.Epoch(),
+	}
+	if err := l.graph.next(l.feed, &h); err != nil {
+		return nil, 0, err
+	}
+	es := l.reducer.Coalesce(tail.events)
+	h.Needs = l.needs(es)
+	for len(h.Needs) > MaxNeeds {
+		tail.shorten(len(tail.events) / 2)
+		es = l.reducer.Coalesce(tail.events)
+		h.Needs = l.needs(es)
+	}
+	if invariants {
+		l.checkCoalesced(tail, es)
+	}
+	b := l.db.NewBatch()
+	for i := range tail.events {
+		n := tail.first + LocalSeq(i)
+		b.Delete(l.ks.local(kindUnframed, n), nil)
+		b.Delete(l.ks.local(kindUndo, n), nil)
+	}
+	if len(es) == 0 {
+		return nil, len(tail.events), l.commitCut(b, len(tail.events))
+	}
+	f, err := l.sealFrame(h, es)
+	if err != nil {
+		b.Close()
+		return nil, 0, err
+	}
+	b.Set(l.ks.hash(kindFrameUndo, f.Hash), mergeUndos(tail.undos).encode(nil), nil)
+	if err := l.adopt(b, f); err != nil {
+		b.Close()
+		l.stale = true
+		return nil, 0, err
+	}
+	return f, len(tail.events), l.commitCut(b, len(tail.events))
+}
+
+// A tail is unframed events and what takes them back.
+type tail struct {
+	first  LocalSeq
+	events []Event
+	undos  []*undo
+}
+
+func (t *tail) shorten(n int) { t.events, t.undos = t.events[:max(n, 1)], t.undos[:max(n, 1)] }
+
+// cuttable reads the events that may be framed now.
+func (l *Log) cuttable(most int) (*tail, error) {
+	l.mu.RLock()
+	t := &tail{first: l.marks.First}
+	end := l.next
+	for n := range l.held {
+		end = min(end, n)
+	}
+	l.mu.RUnlock()
+	// What is not held does not change any more, so it is read without the lock.
+	end = min(end, t.first+LocalSeq(min(most, MaxEvents)))
+	size := 0
+	for n := t.first; n < end; n++ {
+		e, _, err := l.unframed(l.db, n)
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", n, err)
+		}
+		if size += len(e.Body); size > cutBytes && len(t.events) > 0 {
+			break
+		}
+		u, err := l.undoOf(l.db, l.ks.local(kindUndo, n))
+		if err != nil {
+			return nil, fmt.Errorf("undo of event %d: %w", n, err)
+		}
+		t.events, t.undos = append(t.events, e), append(t.undos, u)
+	}
+	return t, nil
+}
+
+// needs returns the blocks that es name, each once and ascending.
+func (l *Log) needs(es []Event) []ipld.CID {
+	var cids []ipld.CID
+	for _, e := range es {
+		cids = append(cids, l.reducer.Needs(e)...)
+	}
+	slices.SortFunc(cids, func(a, b ipld.CID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(cids)
+}
+
+// adopt puts a frame of one's own at the end of the tentative order, where its events stood already.
+func (l *Log) adopt(b *pebble.Batch, f *Frame) error {
+	n := newNode(f.Hash, f.Header)
+	b.Set(l.ks.frame(n.feed, f.First, f.Hash), f.Raw, nil)
+	put(b, l.ks.hash(kindMeta, f.Hash), n.meta(0))
+	c := &change{l: l, batch: b}
+	if err := c.place(n); err != nil {
+		return err
+	}
+	if ts := l.graph.tentative; len(ts) == 0 || ts[len(ts)-1] != n {
+		panic(fmt.Sprintf("eventlog: frame %x, just cut, is not the last in the tentative order", f.Hash))
+	}
+	return nil
+}
+
+// commitCut applies the batch that frames the n oldest events.
+func (l *Log) commitCut(b *pebble.Batch, n int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.marks
+	m.First += LocalSeq(n)
+	put(b, l.ks.kind(kindMarks), &m)
+	done, err := l.store.Begin(b)
+	if err != nil {
+		l.stale = true
+		return err
+	}
+	l.marks = m
+	return done.Wait(store.Applied)
+}
