@@ -1,0 +1,92 @@
+package tree
+
+import (
+	"math"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+)
+
+// putVersionRecord writes a version as the state keeps it. Inline bytes have a record of their own, so
+// that nobody reads them who only asks for a size.
+func putVersionRecord(b []byte, v *Version) []byte {
+	b = putArray(b, 7)
+	b = putIDs(b, v.Prev)
+	b = putInt(b, v.Size)
+	b = putInt(b, v.Time)
+	b = putBytes(b, v.Device[:])
+	b = putText(b, v.By)
+	flags := uint64(0)
+	if v.Quiet {
+		flags |= flagQuiet
+	}
+	if v.Pending {
+		flags |= flagPending
+	}
+	if v.IsInline() {
+		flags |= flagInline
+	}
+	b = putUint(b, flags)
+	return putContent(b, v.Content)
+}
+
+func parseVersion(id VersionID, rec []byte) (v Version, ok bool) {
+	s := scanner{b: rec}
+	s.exactly(7)
+	v.ID, v.Prev, v.Size, v.Time = id, scanIDs[VersionID](&s, math.MaxInt32), s.int(), s.int()
+	s.fixed(v.Device[:])
+	v.By = s.text(MaxBy)
+	flags := s.uint(flagQuiet | flagPending | flagInline)
+	v.Quiet, v.Pending, v.inline = flags&flagQuiet != 0, flags&flagPending != 0, flags&flagInline != 0
+	v.Content = s.content()
+	return v, s.end()
+}
+
+// GetVersion reads a version, without its inline bytes.
+func GetVersion(r eventlog.Reader, id VersionID) (Version, bool) {
+	rec, ok := r.Get(versionKey(id))
+	if !ok {
+		return Version{}, false
+	}
+	return parseVersion(id, rec)
+}
+
+// Body reads a version's inline bytes.
+func Body(r eventlog.Reader, id VersionID) ([]byte, bool) {
+	return r.Get(bodyKey(id))
+}
+
+// Parents lists the versions that one replaced: those that its edit named, and those that a Save put it in
+// the place of.
+func Parents(r eventlog.Reader, id VersionID) []VersionID {
+	v, ok := GetVersion(r, id)
+	if !ok {
+		return nil
+	}
+	prev := v.Prev
+	for _, p := range savedOver(r, id) {
+		prev = add(prev, p)
+	}
+	return prev
+}
+
+// savedOver reads what a Save put a version in the place of.
+func savedOver(r eventlog.Reader, id VersionID) []VersionID {
+	rec, ok := r.Get(idKey(keyParents, id))
+	if !ok {
+		return nil
+	}
+	s := scanner{b: rec}
+	ids := scanIDs[VersionID](&s, math.MaxInt32)
+	if !s.end() {
+		return nil
+	}
+	return ids
+}
+
+// setVersion records a version. The caller knows that there is none of its id.
+func setVersion(s eventlog.State, v *Version) {
+	s.Set(versionKey(v.ID), putVersionRecord(make([]byte, 0, 160), v))
+	if len(v.Inline) > 0 {
+		s.Set(bodyKey(v.ID), v.Inline)
+	}
+}
