@@ -1,0 +1,347 @@
+package raftstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A device is a store with a state: how many entries it applied, the last index, and one key an entry.
+type device struct {
+	t     testing.TB
+	st    *store.Store
+	seq   *Sequencer
+	count uint64
+	last  eventlog.Index
+	fail  error // what Apply returns
+	ran   chan error
+}
+
+var errRefused = errors.New("refused")
+
+func entryKey(e []byte) []byte { return append([]byte("x/"), e...) }
+
+func open(t testing.TB, fs vfs.FS, home string) *device {
+	t.Helper()
+	st, err := store.Open(home, store.Options{FS: fs, FlushEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &device{t: t, st: st, ran: make(chan error, 1)}
+	if val, closer, err := st.DB().Get([]byte("x")); err == nil {
+		d.count, d.last = binary.BigEndian.Uint64(val), eventlog.Index(binary.BigEndian.Uint64(val[8:]))
+		closer.Close()
+	} else if !errors.Is(err, pebble.ErrNotFound) {
+		t.Fatal(err)
+	}
+	d.seq, err = Open(Options{
+		Store: st, Identity: identity.IdentityID{7}, ServerID: "one", Apply: d.apply, Applied: d.last,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { d.ran <- d.seq.Run(context.Background()) }()
+	return d
+}
+
+func (d *device) apply(i eventlog.Index, e []byte) error {
+	if d.fail != nil {
+		return d.fail
+	}
+	if i <= d.last {
+		d.t.Errorf("entry %d came after %d", i, d.last)
+	}
+	d.count++
+	d.last = i
+	val := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.count), uint64(i))
+	b := d.st.DB().NewBatch()
+	if err := errors.Join(b.Set([]byte("x"), val, nil), b.Set(entryKey(e), val, nil)); err != nil {
+		return err
+	}
+	return d.st.Commit(b, store.Applied)
+}
+
+func (d *device) close() {
+	d.t.Helper()
+	if err := d.seq.Close(); err != nil {
+		d.t.Error(err)
+	}
+	if err := <-d.ran; err != nil {
+		d.t.Error(err)
+	}
+	if err := d.st.Close(); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// has returns how often an entry was applied: the state's counter when it was, or 0.
+func (d *device) has(e []byte) uint64 {
+	val, closer, err := d.st.DB().Get(entryKey(e))
+	if err != nil {
+		return 0
+	}
+	defer closer.Close()
+	return binary.BigEndian.Uint64(val)
+}
+
+func (d *device) propose(e string) {
+	d.t.Helper()
+	if err := d.seq.Propose(context.Background(), []byte(e)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func TestOrderAndRestart(t *testing.T) {
+	fs := vfs.NewMem()
+	n := 0
+	for range 5 {
+		d := open(t, fs, "home")
+		if int(d.count) != n {
+			t.Fatalf("%d entries applied, want %d", d.count, n)
+		}
+		for range 300 {
+			n++
+			d.propose(fmt.Sprint("entry ", n))
+			if got := d.has(fmt.Append(nil, "entry ", n)); got != uint64(n) {
+				t.Fatalf("entry %d was applied as %d", n, got)
+			}
+		}
+		if st := d.seq.Stats(); !st.Leading || st.Applied != d.last || st.Term == 0 {
+			t.Fatalf("%+v", st)
+		}
+		d.close()
+	}
+}
+
+// Many propose at once; the log is cut meanwhile; everything is applied once, in one order.
+func TestConcurrentProposals(t *testing.T) {
+	fs := vfs.NewMem()
+	d := open(t, fs, "home")
+	var all sync.WaitGroup
+	for w := range 32 {
+		all.Go(func() {
+			for i := range 400 {
+				if err := d.seq.Propose(context.Background(), fmt.Append(nil, w, "-", i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if d.count != 32*400 {
+		t.Fatal(d.count)
+	}
+	d.close()
+	d = open(t, fs, "home")
+	d.propose("last")
+	if d.count != 32*400+1 {
+		t.Fatal(d.count)
+	}
+	if st := d.seq.Stats(); st.First < 5000 {
+		t.Fatalf("the log was not cut: %+v", st)
+	}
+	d.close()
+}
+
+// Power is lost at any moment: what was committed and synced is there, and nothing is applied twice or out
+// of order (apply checks that), and the order goes on.
+func TestCrashes(t *testing.T) {
+	for seed := range uint64(12) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		fs := vfs.NewCrashableMem()
+		next, synced := 0, 0
+		var proposed []string
+		for range 5 {
+			d := open(t, fs, "home")
+			var ackd int
+			for range rng.IntN(1500) {
+				e := fmt.Sprintf("%d", next)
+				next++
+				proposed = append(proposed, e)
+				d.propose(e)
+				ackd = len(proposed)
+				if rng.IntN(200) == 0 {
+					if err := d.st.Sync(); err != nil {
+						t.Fatal(err)
+					}
+					synced = ackd
+				}
+			}
+			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(100), RNG: rng})
+			d.close()
+			fs = clone
+
+			d = open(t, fs, "home")
+			d.propose("barrier") // after it, all that the log had is applied
+			for i, e := range proposed {
+				got := d.has([]byte(e))
+				if i < synced && got == 0 {
+					t.Fatalf("seed %d: entry %s was lost", seed, e)
+				}
+				if got == 0 {
+					proposed = proposed[:i] // lost with the power; nothing after it may be there
+					for _, late := range proposed[i:] {
+						if d.has([]byte(late)) != 0 {
+							t.Fatalf("seed %d: %s survived, %s did not", seed, late, e)
+						}
+					}
+					break
+				}
+			}
+			if err := d.st.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			synced = len(proposed)
+			d.close()
+		}
+	}
+}
+
+// An error of Apply ends Run, and nothing is passed over: after a restart the entry comes again.
+func TestApplyError(t *testing.T) {
+	fs := vfs.NewMem()
+	d := open(t, fs, "home")
+	d.propose("a")
+	d.fail = errRefused
+	err := d.seq.Propose(context.Background(), []byte("b"))
+	if !errors.Is(err, ErrUnknown) || !errors.Is(err, errRefused) {
+		t.Fatal(err)
+	}
+	if err := <-d.ran; !errors.Is(err, errRefused) {
+		t.Fatal(err)
+	}
+	if err := d.seq.Propose(context.Background(), []byte("c")); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+	_ = d.seq.Close()
+	if err := d.st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, fs, "home")
+	d.propose("d")
+	if d.has([]byte("b")) != 2 || d.has([]byte("d")) != 3 || d.has([]byte("c")) != 0 {
+		t.Fatal(d.count)
+	}
+	d.close()
+}
+
+// A proposal that is under way when the lead is lost has an unknown outcome: it is in the log, and may be
+// committed by whoever leads next.
+func TestLeadershipLost(t *testing.T) { synctest.Test(t, leadershipLost) }
+
+func leadershipLost(t *testing.T) {
+	st, err := store.Open("home", store.Options{FS: vfs.NewMem(), FlushEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &device{t: t, st: st}
+	if d.seq, err = Open(Options{Store: st, ServerID: "one", Apply: d.apply}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := d.seq.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-r.LeaderCh()
+	if err := propose(r, []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	// A second voter that never answers: there is no majority, and the lease runs out.
+	if err := r.AddVoter("two", "nowhere", 0, 0).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := propose(r, []byte("b")); !errors.Is(err, ErrUnknown) || !errors.Is(err, raft.ErrLeadershipLost) {
+		t.Fatal(err)
+	}
+	var got raft.Log
+	last, _ := d.seq.logs.LastIndex()
+	if err := d.seq.logs.GetLog(last, &got); err != nil || string(got.Data) != "b" || d.has([]byte("b")) != 0 {
+		t.Fatal(got, err)
+	}
+	if err := errors.Join(d.seq.shutdown(r, nil), st.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// On a full disk the order waits, and goes on.
+func TestFullDisk(t *testing.T) { synctest.Test(t, fullDisk) }
+
+func fullDisk(t *testing.T) {
+	var refuse atomic.Int64
+	d := open(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileWriteAt && refuse.Add(-1) >= 0 {
+			return syscall.ENOSPC
+		}
+		return nil
+	})), "home")
+	d.propose("a")
+	refuse.Store(3)
+	begun := time.Now()
+	d.propose("b")
+	if waited := time.Since(begun); waited != 3*pause {
+		t.Fatal(waited)
+	}
+	if d.has([]byte("b")) != 2 || !d.seq.Stats().Leading {
+		t.Fatalf("%+v", d.seq.Stats())
+	}
+	d.close()
+}
+
+// An order that is shorter than the state is refused: its next entries would be taken for old ones.
+func TestStateAhead(t *testing.T) {
+	st, err := store.Open("home", store.Options{FS: vfs.NewMem(), FlushEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Store: st, ServerID: "one", Applied: 9}); !errors.Is(err, store.ErrDamaged) {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Proposals wait for Run, until their context ends.
+func TestProposeBeforeRun(t *testing.T) {
+	st, err := store.Open("home", store.Options{FS: vfs.NewMem(), FlushEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Options{Store: st, ServerID: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Propose(ctx, []byte("a")) }()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknown) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close(), st.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Propose(context.Background(), nil); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+}
