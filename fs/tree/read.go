@@ -203,13 +203,22 @@ func Generation(r eventlog.Reader, name []byte) uint64 {
 // returns an error: what garbage collection must keep.
 func Reachable(r eventlog.Reader, fn func(ipld.Content) error) (err error) {
 	r.Scan([]byte{keyVersion}, nil, func(k, rec []byte) bool {
-		v, ok := parseVersion(VersionID(k[1:]), rec)
-		if ok && !v.Content.Root.CID.IsZero() {
-			err = fn(v.Content)
-		}
+		err = ReachableRecord(k, rec, fn)
 		return err == nil
 	})
 	return err
+}
+
+// ReachableRecord is Reachable for one record of the state, or of a before-image.
+func ReachableRecord(key, rec []byte, fn func(ipld.Content) error) error {
+	if len(key) != 17 || key[0] != keyVersion {
+		return nil
+	}
+	v, ok := parseVersion(VersionID(key[1:]), rec)
+	if !ok || v.Content.Root.CID.IsZero() {
+		return nil
+	}
+	return fn(v.Content)
 }
 
 // Changed tells from keys of state records which inodes and which names in directories have changed.

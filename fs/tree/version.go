@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/identity"
 )
 
 // putVersionRecord writes a version as the state keeps it. Inline bytes have a record of their own, so
@@ -89,4 +90,27 @@ func setVersion(s eventlog.State, v *Version) {
 	if len(v.Inline) > 0 {
 		s.Set(bodyKey(v.ID), v.Inline)
 	}
+}
+
+// Sealed puts a version's final form in place of its pending record: the patch that goes with amending
+// the event. It does nothing if the version is not there or not pending.
+func Sealed(s eventlog.State, v Version) {
+	rec, ok := GetVersion(s, v.ID)
+	if !ok || !rec.Pending {
+		return
+	}
+	rec.Pending, rec.Inline, rec.Content = false, v.Inline, v.Content
+	setVersion(s, &rec)
+}
+
+// Drops lists those of the versions that an edit replaces which it may drop: quiet ones of the device itself
+// that are sealed.
+func Drops(r eventlog.Reader, replaces []VersionID, device identity.DeviceID) []VersionID {
+	var drops []VersionID
+	for _, id := range replaces {
+		if v, ok := GetVersion(r, id); ok && v.Quiet && !v.Pending && v.Device == device {
+			drops = append(drops, id)
+		}
+	}
+	return drops
 }
