@@ -12,8 +12,10 @@ import (
 type dbState struct {
 	db     pebble.Reader
 	prefix []byte
-	buf    []byte // the whole key that is being looked up
-	err    error  // of a Reader's method, which has no other way to tell
+	buf    []byte      // the whole key that is being looked up
+	cache  *stateCache // nil: none
+	fill   bool        // put what is read into the cache
+	err    error       // of a Reader's method, which has no other way to tell
 }
 
 func newDBState(db pebble.Reader, prefix []byte) *dbState {
@@ -26,7 +28,17 @@ func (d *dbState) whole(key []byte) []byte {
 }
 
 func (d *dbState) get(key []byte) ([]byte, bool, error) {
-	return dbGet(d.db, d.whole(key))
+	if d.cache == nil {
+		return dbGet(d.db, d.whole(key))
+	}
+	if v, known := d.cache.get(key); known {
+		return v.val, v.ok, nil
+	}
+	val, ok, err := dbGet(d.db, d.whole(key))
+	if err == nil && d.fill {
+		d.cache.put(key, val, ok)
+	}
+	return val, ok, err
 }
 
 func (d *dbState) scan(prefix, from []byte, fn func(key, val []byte) bool) error {

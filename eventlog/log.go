@@ -61,6 +61,7 @@ type Log struct {
 	held     map[LocalSeq]bool
 	rebasing bool              // a rebase is being computed from an earlier moment
 	patched  map[string][]byte // state keys that Amend set since that moment
+	cache    *stateCache
 	tx       Tx
 	txState  *dbState
 	txLocal  *dbState
@@ -81,10 +82,16 @@ func Open(o Options) (*Log, error) {
 		panic("eventlog: keys without a reducer and a signer")
 	}
 	l.tx.l = l
+	l.cache = newStateCache()
 	l.txState = newDBState(l.db, l.ks.kind(kindState))
+	l.txState.cache = l.cache
 	l.txLocal = newDBState(l.db, volumePrefix(localSpace, l.volume))
 	l.tx.state, l.tx.local = newOverlay(l.txState), newOverlay(l.txLocal)
-	l.readers.New = func() any { return newDBState(l.db, l.ks.kind(kindState)) }
+	l.readers.New = func() any {
+		r := newDBState(l.db, l.ks.kind(kindState))
+		r.cache, r.fill = l.cache, true
+		return r
+	}
 	if err := l.start(o.Feed); err != nil {
 		return nil, fmt.Errorf("open log of volume %x: %w", l.volume, err)
 	}

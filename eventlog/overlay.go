@@ -40,6 +40,8 @@ type overlay struct {
 	sorted  []int32 // dirty cells in the order of their keys
 	pending []int32 // dirty cells that are not in sorted yet
 
+	unread bool // the next new cell's key is known to be absent
+
 	unit    uint32 // 0 while no unit has begun
 	inUnit  bool
 	touched []int32
@@ -93,9 +95,13 @@ func (o *overlay) at(key []byte) (*cell, int32) {
 		}
 		slot = (slot + 1) & mask
 	}
-	val, ok, err := o.base.get(key)
-	if err != nil && o.err == nil {
-		o.err = err
+	var val []byte
+	var ok bool
+	if !o.unread {
+		var err error
+		if val, ok, err = o.base.get(key); err != nil && o.err == nil {
+			o.err = err
+		}
 	}
 	i := int32(len(o.cells))
 	o.cells = append(o.cells, cell{hash: h, key: o.keepKey(key), orig: val, val: val, origOK: ok, ok: ok})
@@ -104,6 +110,13 @@ func (o *overlay) at(key []byte) (*cell, int32) {
 		o.grow()
 	}
 	return &o.cells[i], i
+}
+
+// absent says that the base has nothing behind key, which is then not looked for.
+func (o *overlay) absent(key []byte) {
+	o.unread = true
+	o.at(key)
+	o.unread = false
 }
 
 func (o *overlay) keepKey(key []byte) []byte {

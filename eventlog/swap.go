@@ -43,7 +43,11 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	}
 	putChanges(c.batch, l.ks.kind(kindState), o)
 	o.changes(func(cl *cell) { changed = append(changed, slices.Clone(cl.key)) })
-	return changed, c.apply()
+	if err := c.apply(); err != nil {
+		return nil, err
+	}
+	l.cache.drop(changed)
+	return changed, nil
 }
 
 // units returns the units of both orders, this device's unframed events last in each.

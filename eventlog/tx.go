@@ -96,6 +96,7 @@ func (tx *Tx) finish() error {
 // publish moves the log's marks in memory to where the batch has moved them on disk.
 func (tx *Tx) publish() {
 	tx.l.next = tx.next
+	tx.l.cache.learn(tx.state)
 	for _, n := range tx.held {
 		tx.l.held[n] = true
 	}
@@ -132,6 +133,10 @@ func (tx *Tx) Get(key []byte) ([]byte, bool) { return tx.state.Get(key) }
 func (tx *Tx) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
 	tx.state.Scan(prefix, from, fn)
 }
+
+// Absent says that no state stands behind key: it holds an id that was drawn just now. It saves the lookup, which is
+// the costliest part of creating something; if it is wrong, the state is.
+func (tx *Tx) Absent(key []byte) { tx.state.absent(key) }
 
 // Append adds an event of this device to the log and applies it.
 func (tx *Tx) Append(e Event) LocalSeq { return tx.add(e, false) }
