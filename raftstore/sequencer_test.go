@@ -163,58 +163,111 @@ func TestConcurrentProposals(t *testing.T) {
 	d.close()
 }
 
-// Power is lost at any moment: what was committed and synced is there, and nothing is applied twice or out
-// of order (apply checks that), and the order goes on.
+// Power is lost at any moment: what was committed and synced is there, nothing is applied twice or out of
+// order (apply checks that), and the order goes on.
 func TestCrashes(t *testing.T) {
 	for seed := range uint64(12) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		fs := vfs.NewCrashableMem()
-		next, synced := 0, 0
-		var proposed []string
+		h := &crashHistory{rng: rng}
 		for range 5 {
 			d := open(t, fs, "home")
-			var ackd int
-			for range rng.IntN(1500) {
-				e := fmt.Sprintf("%d", next)
-				next++
-				proposed = append(proposed, e)
-				d.propose(e)
-				ackd = len(proposed)
-				if rng.IntN(200) == 0 {
-					if err := d.st.Sync(); err != nil {
-						t.Fatal(err)
-					}
-					synced = ackd
-				}
-			}
-			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(100), RNG: rng})
-			d.close()
-			fs = clone
-
-			d = open(t, fs, "home")
 			d.propose("barrier") // after it, all that the log had is applied
-			for i, e := range proposed {
-				got := d.has([]byte(e))
-				if i < synced && got == 0 {
-					t.Fatalf("seed %d: entry %s was lost", seed, e)
-				}
-				if got == 0 {
-					proposed = proposed[:i] // lost with the power; nothing after it may be there
-					for _, late := range proposed[i:] {
-						if d.has([]byte(late)) != 0 {
-							t.Fatalf("seed %d: %s survived, %s did not", seed, late, e)
-						}
-					}
-					break
-				}
-			}
-			if err := d.st.Sync(); err != nil {
-				t.Fatal(err)
-			}
-			synced = len(proposed)
+			h.check(d)
+			fs = h.write(d, fs)
 			d.close()
 		}
+		if t.Failed() {
+			t.Fatal("seed", seed)
+		}
 	}
+}
+
+type crashHistory struct {
+	rng *rand.Rand
+
+	mu       sync.Mutex
+	next     int
+	proposed []string // by one goroutine, one after the other
+	synced   int      // of these
+}
+
+// write proposes, and cuts the power meanwhile. It returns the disk that is left.
+func (h *crashHistory) write(d *device, fs *vfs.MemFS) *vfs.MemFS {
+	var left *vfs.MemFS
+	stop, at := make(chan struct{}), h.rng.IntN(1500)
+	reached := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if i == at {
+				close(reached)
+			}
+			h.one(d, i%150 == 0)
+		}
+	})
+	all.Go(func() { // somebody else's, so that there is always something under way
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				d.propose(fmt.Sprint("other ", i))
+			}
+		}
+	})
+	<-reached
+	h.mu.Lock() // synced and proposed are as old as the clone, or older
+	left = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: at % 100, RNG: rand.New(rand.NewPCG(uint64(at), 6))})
+	synced, proposed := h.synced, append([]string(nil), h.proposed...)
+	h.mu.Unlock()
+	close(stop)
+	all.Wait()
+	h.synced, h.proposed = synced, proposed
+	return left
+}
+
+func (h *crashHistory) one(d *device, sync bool) {
+	h.mu.Lock()
+	e := fmt.Sprint(h.next)
+	h.next++
+	h.proposed = append(h.proposed, e)
+	n := len(h.proposed)
+	h.mu.Unlock()
+	d.propose(e)
+	if sync {
+		if err := d.st.Sync(); err != nil {
+			d.t.Error(err)
+		}
+		h.mu.Lock()
+		h.synced = n
+		h.mu.Unlock()
+	}
+}
+
+// check compares d with the history, and forgets what went with the power.
+func (h *crashHistory) check(d *device) {
+	kept := len(h.proposed)
+	for i, e := range h.proposed {
+		there := d.has([]byte(e)) != 0
+		switch {
+		case !there && i < h.synced:
+			d.t.Fatalf("entry %s was lost", e)
+		case !there && i < kept:
+			kept = i
+		case there && i > kept:
+			d.t.Fatalf("entry %s survived, %s did not", e, h.proposed[kept])
+		}
+	}
+	if err := d.st.Sync(); err != nil {
+		d.t.Fatal(err)
+	}
+	h.proposed, h.synced = h.proposed[:kept], kept
 }
 
 // An error of Apply ends Run, and nothing is passed over: after a restart the entry comes again.
