@@ -47,7 +47,7 @@ func (w *work) saveOver(o *Save, s, t *node) {
 		if dir == nil {
 			dir = w.load(RootID)
 		}
-		w.bury(t, o.TargetHeads)
+		w.buryTarget(o, s, t)
 		w.place(dir, o.Name, t, -1, o.Time)
 	}
 	w.takeOver(o, s, t)
@@ -56,10 +56,19 @@ func (w *work) saveOver(o *Save, s, t *node) {
 // saveBack puts a removed target under its name again, in place of s.
 func (w *work) saveBack(o *Save, s, t *node) {
 	dir := w.load(s.in.Parent)
-	w.bury(t, o.TargetHeads)
+	w.buryTarget(o, s, t)
 	at := w.detach(dir, o.Name, s, o.Time)
 	w.place(dir, o.Name, t, at, o.Time)
 	w.takeOver(o, s, t)
+}
+
+// buryTarget takes its heads from a target that was removed: those that s replaces have a successor.
+func (w *work) buryTarget(o *Save, s, t *node) {
+	if len(s.in.Heads) > 0 {
+		w.bury(t, o.TargetHeads)
+	} else {
+		w.bury(t, nil)
+	}
 }
 
 // takeOver ends s as a file of its own: t has its content, attributes and history.
