@@ -2,6 +2,7 @@ package mount
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +25,7 @@ const childEnv = "RHIZOME_TEST_SERVE" // the child's mount point
 
 // child is a process that serves a memFS.
 type child struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	conn  string // its number in /sys/fs/fuse/connections
 	cmd   *exec.Cmd
@@ -37,6 +38,10 @@ type child struct {
 func TestChildServes(t *testing.T) {
 	dir := os.Getenv(childEnv)
 	if dir == "" {
+		return
+	}
+	if os.Getenv(childEnv+"_STOCK") != "" {
+		serveStock(t, dir)
 		return
 	}
 	o, err := ParseOptions(os.Getenv(childEnv + "_OPTIONS"))
@@ -52,6 +57,13 @@ func TestChildServes(t *testing.T) {
 	m.mayBlock = c.MayBlock
 	if ttl := os.Getenv(childEnv + "_TTL"); ttl != "" {
 		m.entryTTL, m.attrTTL = 3600, 3600
+	}
+	if os.Getenv(childEnv+"_NOTIFY") != "" {
+		m.changed = func(id uint64, name string) {
+			c.InvalEntry(1, name)
+			c.InvalInode(id, 0, 0)
+			c.InvalInode(1, 0, 0)
+		}
 	}
 	served := make(chan error, 1)
 	go func() { served <- c.Serve(m) }()
@@ -85,31 +97,30 @@ func obey(c *Conn, m *memFS, served <-chan error) {
 		case "rss":
 			stat, _ := os.ReadFile("/proc/self/statm")
 			say("%s", strings.Fields(string(stat))[1])
-		case "change": // a file behind the kernel's back
-			m.mu.Lock()
-			id := m.names[words[1]]
-			m.nodes[id].data = []byte(words[2])
-			m.mu.Unlock()
-			c.InvalInode(id, 0, 0)
-			sayErr(c.Notified(never{}))
-		case "rename":
-			m.mu.Lock()
-			id := m.names[words[1]]
-			m.names[words[2]] = id
-			delete(m.names, words[1])
-			m.nodes[id].name = words[2]
-			m.mu.Unlock()
-			c.InvalEntry(1, words[1])
-			c.InvalEntry(1, words[2])
-			sayErr(c.Notified(never{}))
-		case "delete":
-			m.mu.Lock()
-			id := m.names[words[1]]
-			delete(m.names, words[1])
-			m.mu.Unlock()
-			c.Delete(1, id, words[1])
-			sayErr(c.Notified(never{}))
+		case "change", "rename", "delete":
+			changeBehind(c, m, words)
+			sayErr(c.Notified(context.Background()))
 		}
+	}
+}
+
+// changeBehind makes a change that the kernel does not know of, and tells it.
+func changeBehind(c *Conn, m *memFS, words []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := m.names[words[1]]
+	switch words[0] {
+	case "change":
+		m.nodes[id].data = []byte(words[2])
+		c.InvalInode(id, 0, 0)
+	case "rename":
+		m.names[words[2]], m.nodes[id].name = id, words[2]
+		delete(m.names, words[1])
+		c.InvalEntry(1, words[1])
+		c.InvalEntry(1, words[2])
+	case "delete":
+		delete(m.names, words[1])
+		c.Delete(1, id, words[1])
 	}
 }
 
@@ -120,14 +131,6 @@ func sayErr(err error) {
 		say("ok")
 	}
 }
-
-// never is a context that does not end.
-type never struct{}
-
-func (never) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (never) Done() <-chan struct{}       { return nil }
-func (never) Err() error                  { return nil }
-func (never) Value(any) any               { return nil }
 
 // needFUSE skips the test on a machine without FUSE, but not in CI.
 func needFUSE(t testing.TB) {
@@ -142,7 +145,7 @@ func needFUSE(t testing.TB) {
 }
 
 // pointFor makes an empty directory that the user of the child owns.
-func pointFor(t *testing.T, uid int) string {
+func pointFor(t testing.TB, uid int) string {
 	dir, err := os.MkdirTemp("", "rhizome-mount-") // not below t.TempDir: a mount left there would fail its cleanup
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +178,7 @@ func asUser(uid int) childOption {
 }
 
 // startChild starts a child; what it says first is "mounted" or an error.
-func startChild(t *testing.T, dir string, options ...childOption) (*child, string) {
+func startChild(t testing.TB, dir string, options ...childOption) (*child, string) {
 	needFUSE(t)
 	c := &child{t: t, dir: dir, cmd: exec.Command("/proc/self/exe", "-test.run=^TestChildServes$")}
 	c.cmd.Env = append(os.Environ(), childEnv+"="+dir)
@@ -214,7 +217,7 @@ func startChild(t *testing.T, dir string, options ...childOption) (*child, strin
 }
 
 // serveAt is startChild for those who only want a mount.
-func serveAt(t *testing.T, dir string, options ...childOption) *child {
+func serveAt(t testing.TB, dir string, options ...childOption) *child {
 	t.Helper()
 	c, first := startChild(t, dir, options...)
 	if first != "mounted" {
@@ -223,7 +226,7 @@ func serveAt(t *testing.T, dir string, options ...childOption) *child {
 	return c
 }
 
-func serve(t *testing.T, options ...childOption) *child {
+func serve(t testing.TB, options ...childOption) *child {
 	t.Helper()
 	return serveAt(t, pointFor(t, os.Geteuid()), options...)
 }
@@ -292,7 +295,7 @@ func (c *child) wantFile(name, want string) {
 	}
 }
 
-func wantErr(t *testing.T, err, want error) {
+func wantErr(t testing.TB, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Fatalf("got error %v, want %v", err, want)

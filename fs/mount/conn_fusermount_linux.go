@@ -37,10 +37,11 @@ func fusermount(comm *os.File, args ...string) error {
 	return nil
 }
 
-// mountSetuid mounts as an ordinary user: fusermount3 opens /dev/fuse, mounts, and sends the descriptor back.
+// mountSetuid mounts as an ordinary user: fusermount3 opens /dev/fuse, mounts it, and sends the descriptor back.
 func mountSetuid(dir string, o *Options) (fd int, err error) {
-	if _, err := os.Stat("/dev/fuse"); errors.Is(err, fs.ErrNotExist) {
-		return -1, fmt.Errorf("%w: %w", ErrNoFUSE, pathCause(err))
+	// fusermount3 opens it with the rights of who calls it.
+	if err := unix.Access("/dev/fuse", unix.R_OK|unix.W_OK); err != nil {
+		return -1, fmt.Errorf("%w: %w", ErrNoFUSE, err)
 	}
 	if o.AllowOther && !userAllowOther() {
 		return -1, ErrAllowOther

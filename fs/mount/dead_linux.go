@@ -14,7 +14,7 @@ import (
 )
 
 // answerTime bounds how long we wait for the daemon behind somebody's mount to answer statfs.
-const answerTime = 3 * time.Second
+const answerTime = 2 * time.Second
 
 // mounted is one line of /proc/self/mountinfo.
 type mounted struct {

@@ -17,6 +17,7 @@ import (
 type memFS struct {
 	fuse.RawFileSystem
 	mayBlock func(*fuse.InHeader)
+	changed  func(id uint64, name string) // called by CREATE, WRITE and UNLINK
 
 	requests atomic.Int64
 	waiting  atomic.Int64
@@ -39,8 +40,8 @@ type memNode struct {
 func newMemFS() *memFS {
 	return &memFS{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		mayBlock:      func(*fuse.InHeader) {},
-		gate:          make(chan struct{}), next: 2,
+		mayBlock:      func(*fuse.InHeader) {}, changed: func(uint64, string) {},
+		gate: make(chan struct{}), next: 2,
 		names: map[string]uint64{}, nodes: map[uint64]*memNode{1: {mode: syscall.S_IFDIR | 0o777}},
 	}
 }
@@ -104,6 +105,7 @@ func (m *memFS) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *f
 	m.next++
 	n := &memNode{name: name, mode: syscall.S_IFREG | in.Mode&0o7777}
 	m.names[name], m.nodes[id] = id, n
+	m.changed(id, name)
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
 	return m.entry(id, n, &out.EntryOut)
 }
@@ -156,6 +158,7 @@ func (m *memFS) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32,
 		n.data = append(n.data, make([]byte, end-len(n.data))...)
 	}
 	copy(n.data[in.Offset:], data)
+	m.changed(in.NodeId, n.name)
 	return uint32(len(data)), fuse.OK
 }
 
@@ -167,6 +170,7 @@ func (m *memFS) Unlink(_ <-chan struct{}, _ *fuse.InHeader, name string) fuse.St
 	if _, ok := m.names[name]; !ok {
 		return fuse.ENOENT
 	}
+	m.changed(m.names[name], name)
 	delete(m.names, name) // the node stays for who has it open
 	return fuse.OK
 }

@@ -15,21 +15,21 @@ import (
 
 // On the reader loop. Waking a sleeping thread is most of the cost of a FUSE request, so requests are answered on
 // the thread that read them, and that thread looks for the next one for a while before it sleeps. One worker, the
-// leader, reads; the others wait. A request that may block hands the leadership over first, so that there is always
-// a thread that reads: otherwise one fsync would stop the whole mount, and the interrupt meant to end it would never
-// be seen. Three things hand over: the request's opcode, the handler (Conn.MayBlock), and for handlers that misjudge
-// themselves the watch, after twice watchTime.
+// leader, reads; the others are parked. A request that is going to block gives the turn to read to another worker
+// first, so that there is always a thread that reads: else one fsync would stop the whole mount, and the interrupt
+// meant to end it would never be seen. Giving it away costs 20 us, so that it is not done on suspicion, by opcode,
+// but by the handler that knows (Conn.MayBlock), and by the watch from a handler that misjudged itself.
 const (
 	spinTime   = 50 * time.Microsecond // after a request, before the leader sleeps
-	watchTime  = 10 * time.Millisecond
-	maxWorkers = 1024 // if this many handlers wait at once, the next request waits with them
-	maxIdle    = 4    // workers that are kept for the next time
+	watchTime  = 10 * time.Millisecond // a handler that takes two of these has blocked
+	maxWorkers = 1024                  // if this many handlers wait at once, the next request waits with them
+	maxIdle    = 4                     // workers that are kept for the next time
 )
 
 // Values of loop.turn other than the unique number of a request. The kernel uses neither for one.
 const (
-	turnReading    = 0
-	turnHandedOver = ^uint64(0)
+	turnReading = 0
+	turnVacant  = ^uint64(0)
 )
 
 type handleFunc func(in, out [][]byte) (int, fuse.Status)
@@ -41,9 +41,9 @@ type loop struct {
 	handle handleFunc
 	spin   time.Duration
 
-	// turn says what the leader does: it reads, or handles the request of this number. Whoever changes a number to
-	// turnHandedOver must find another leader; the worker that changes its own back to turnReading still leads.
-	// INVARIANT: one worker leads, but between a hand-over and the next leader's first read, or while vacant is true.
+	// turn says what the leader does: it reads, or handles the request of this number. Whoever makes it vacant wakes
+	// another worker to take it; the worker that gave it away takes it back if it is done before the other is awake.
+	// INVARIANT: one worker leads, or turn is vacant.
 	turn     atomic.Uint64
 	sleeping atomic.Bool // the leader waits in poll
 	stopping atomic.Bool
@@ -56,7 +56,6 @@ type loop struct {
 	mu      sync.Mutex
 	workers map[*worker]struct{}
 	idle    []*worker // the last parked is the first to lead
-	vacant  bool      // nobody leads: the next worker that is done shall
 	err     error     // why the loop ended; nil after an unmount
 	ending  bool
 }
@@ -88,7 +87,7 @@ var errStopped = errors.New("stopped")
 func (l *loop) stop() {
 	l.stopping.Store(true)
 	l.mu.Lock()
-	if l.vacant {
+	if l.turn.Load() == turnVacant {
 		l.endLocked(errStopped)
 	}
 	l.mu.Unlock()
@@ -99,6 +98,7 @@ func (l *loop) stop() {
 // handlers have returned.
 func (l *loop) run(handle handleFunc) error {
 	l.handle = handle
+	l.turn.Store(turnVacant)
 	l.mu.Lock()
 	err := l.startLocked()
 	l.mu.Unlock()
@@ -113,7 +113,7 @@ func (l *loop) run(handle handleFunc) error {
 	return l.err
 }
 
-// startLocked makes a worker that leads.
+// startLocked makes a worker, which takes the turn.
 func (l *loop) startLocked() error {
 	w, err := newWorker(l)
 	if err != nil {
@@ -127,9 +127,13 @@ func (l *loop) startLocked() error {
 
 // handOver lets another worker read if the request of this number is the leader's.
 func (l *loop) handOver(unique uint64) {
-	if unique == turnReading || !l.turn.CompareAndSwap(unique, turnHandedOver) {
-		return
+	if unique != turnReading && unique != turnVacant && l.turn.CompareAndSwap(unique, turnVacant) {
+		l.fill()
 	}
+}
+
+// fill wakes or makes a worker to take a vacant turn. If neither is possible, the first that is done takes it.
+func (l *loop) fill() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch n := len(l.idle); {
@@ -137,31 +141,31 @@ func (l *loop) handOver(unique uint64) {
 	case n > 0:
 		w := l.idle[n-1]
 		l.idle = l.idle[:n-1]
-		w.lead <- true
+		w.wake <- true
 	case len(l.workers) < maxWorkers:
 		if err := l.startLocked(); err != nil {
 			l.log.Error("no further reader for the mount", "err", err)
-			l.vacant = true
 		}
-	default:
-		l.vacant = true
+	case l.gone():
+		l.endLocked(nil)
 	}
 }
 
-// follow is called by a worker that has lost the leadership and finished its request. It returns true when the
-// worker shall lead again, false when it shall end.
-func (l *loop) follow(w *worker) bool {
+// take makes the caller the leader if nobody is.
+func (l *loop) take() bool { return l.turn.CompareAndSwap(turnVacant, turnReading) }
+
+// park is called by a worker that does not lead. It returns true when the turn may be vacant, false when the worker
+// shall end.
+func (l *loop) park(w *worker) bool {
 	l.mu.Lock()
-	switch {
-	case l.ending:
-	case l.vacant:
-		l.vacant = false
+	if !l.ending && l.turn.Load() == turnVacant {
 		l.mu.Unlock()
-		return true
-	case len(l.idle) < maxIdle:
+		return true // whoever made it vacant has not seen this worker
+	}
+	if !l.ending && len(l.idle) < maxIdle {
 		l.idle = append(l.idle, w)
 		l.mu.Unlock()
-		return <-w.lead
+		return <-w.wake
 	}
 	delete(l.workers, w)
 	l.mu.Unlock()
@@ -181,7 +185,7 @@ func (l *loop) endLocked(err error) {
 	}
 	l.ending, l.err = true, err
 	for _, w := range l.idle {
-		w.lead <- false
+		w.wake <- false
 	}
 	l.idle = nil
 	close(l.ended)
@@ -217,8 +221,8 @@ func (l *loop) cancelAll() {
 	}
 }
 
-// watchLeader hands over for a leader that has been busy with one request for two ticks. It sleeps while the leader
-// does, so that an idle mount costs nothing.
+// watchLeader hands over for a leader that has been busy with one request for two ticks, and finds a leader if there
+// has been none as long. It sleeps while the leader does, so that an idle mount costs nothing.
 func (l *loop) watchLeader() {
 	tick := time.NewTicker(watchTime)
 	defer tick.Stop()
@@ -245,7 +249,11 @@ func (l *loop) watchLeader() {
 			return
 		}
 		now := l.turn.Load()
-		if now == last && now != turnReading && now != turnHandedOver {
+		switch {
+		case now != last:
+		case now == turnVacant:
+			l.fill()
+		default:
 			l.handOver(now)
 		}
 		last = now

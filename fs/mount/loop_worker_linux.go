@@ -17,8 +17,6 @@ import (
 // Opcodes of the FUSE protocol (linux/fuse.h) that the loop itself knows.
 const (
 	opSetlkw    = 33
-	opFsync     = 20
-	opFsyncDir  = 30
 	opInterrupt = 36
 )
 
@@ -37,7 +35,7 @@ const bigReply = 64 << 10
 // worker is one thread that reads and handles requests.
 type worker struct {
 	l    *loop
-	lead chan bool // to a parked worker: lead, or end
+	wake chan bool // to a parked worker: lead, or end
 
 	// memory is mapped and not of Go's heap, so that only what is touched costs anything: a worker that waits in
 	// an fsync has touched three pages of it.
@@ -57,7 +55,7 @@ func newWorker(l *loop) (*worker, error) {
 		return nil, fmt.Errorf("mmap: %w", err)
 	}
 	_ = unix.Madvise(memory, unix.MADV_NOHUGEPAGE) // a kernel without huge pages does not know it
-	w := &worker{l: l, lead: make(chan bool, 1), memory: memory}
+	w := &worker{l: l, wake: make(chan bool, 1), memory: memory}
 	// The data of a WRITE and of a READ's reply lie at the start of a page: the kernel copies whole pages faster.
 	w.in = memory[page-writeInSize : page+maxIO]
 	w.out = memory[page+maxIO:][page-outHeaderSize:]
@@ -70,16 +68,16 @@ func (w *worker) run() {
 	defer runtime.UnlockOSThread()
 	defer w.l.wg.Done()
 	defer unix.Munmap(w.memory)
-	w.leads()
-	for w.l.follow(w) {
-		w.leads()
+	for again := true; again; again = w.l.park(w) {
+		for w.l.take() {
+			w.lead()
+		}
 	}
 }
 
-// leads reads and handles requests until it loses the leadership or there is nothing more to read.
-func (w *worker) leads() {
+// lead reads and handles requests until it loses the leadership or there is nothing more to read.
+func (w *worker) lead() {
 	l := w.l
-	l.turn.Store(turnReading)
 	for {
 		n, err := w.receive()
 		if err != nil {
@@ -92,11 +90,10 @@ func (w *worker) leads() {
 		unique := binary.NativeEndian.Uint64(w.in[uniqueAt:])
 		w.unique.Store(unique)
 		l.turn.Store(unique)
-		switch binary.NativeEndian.Uint32(w.in[opcodeAt:]) {
-		case opFsync, opFsyncDir, opSetlkw:
+		if binary.NativeEndian.Uint32(w.in[opcodeAt:]) == opSetlkw {
 			l.handOver(unique)
 		}
-		w.answer(n)
+		w.answer(w.in[:n])
 		w.unique.Store(0)
 		if !l.turn.CompareAndSwap(unique, turnReading) {
 			return
@@ -153,9 +150,9 @@ func (w *worker) sleep() error {
 	return nil
 }
 
-// answer handles the request of n bytes in w.in and sends the reply, if there is one.
-func (w *worker) answer(n int) {
-	w.inV[0], w.outV[0] = w.in[:n], w.out
+// answer handles a request and sends the reply, if there is one.
+func (w *worker) answer(request []byte) {
+	w.inV[0], w.outV[0] = request, w.out
 	n, status := w.l.handle(w.inV[:], w.outV[:])
 	if status != fuse.OK {
 		n = w.refuse(status)
@@ -193,6 +190,13 @@ func (w *worker) send(reply []byte) error {
 			return errno
 		}
 	}
+}
+
+// gone reports whether the kernel has given up the connection.
+func (l *loop) gone() bool {
+	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
+	_, err := unix.Poll(fds, 0)
+	return err == nil && fds[0].Revents&unix.POLLERR != 0
 }
 
 // interrupt tells the handler of a request that its caller has gone.
