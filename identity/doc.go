@@ -23,7 +23,8 @@
 // # Guarantees
 //
 //   - No secret prints. [Secret], [Secrets], [VolumeKeys] and [Keyring] show "[secret]" under fmt, slog and
-//     encoding/json; the last three whatever the verb, and in whatever struct they stand. No error of this package holds a key or a word of the phrase.
+//     encoding/json; the last three whatever the verb, and in whatever struct they stand. No error of this package holds a
+//     key or a word of the phrase.
 //   - A keyring file is whole or it is refused with [ErrDamaged]: a flipped bit never becomes another key.
 //   - Everything here that becomes bytes is canonical DAG-CBOR with a version, specified in docs/FORMATS.md; a
 //     decoder bounds what it reads, and refuses versions it does not know with [ErrNewer].

@@ -127,7 +127,9 @@ func writeFile(fs vfs.FS, path string, data []byte) (err error) {
 			return err
 		}
 	}
-	if _, err := f.Write(data); err != nil {
+	written := bytes.Clone(data) // a vfs.File may change what it is given
+	defer clear(written)
+	if _, err := f.Write(written); err != nil {
 		return err
 	}
 	return f.Sync()

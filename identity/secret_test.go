@@ -40,8 +40,8 @@ const (
 	faulty = " %p %w %!"
 )
 
-// print shows v in every way in which Go programs do.
-func print(t *testing.T, v any, verbs string) []byte {
+// show prints v in every way in which Go programs do.
+func show(t *testing.T, v any, verbs string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	for _, verb := range strings.Fields(verbs) {
@@ -76,7 +76,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		"Secret": frame, "*Secret": &frame, "[]Secret": []Secret{frame}, "map": map[string]*Secret{"a": &frame},
 		"exported field": struct{ S Secret }{frame},
 	} {
-		if err := leakcheck.Find(print(t, v, verbs), secrets...); err != nil {
+		if err := leakcheck.Find(show(t, v, verbs), secrets...); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		"VolumeKeys": keys, "*VolumeKeys": *keys, "hidden VolumeKeys": struct{ k VolumeKeys }{*keys},
 		"root": r, "*root": &r, "hidden root": struct{ r root }{r},
 	} {
-		if err := leakcheck.Find(print(t, v, verbs+faulty), secrets...); err != nil {
+		if err := leakcheck.Find(show(t, v, verbs+faulty), secrets...); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 // The search would find them.
 func TestSearchFindsWhatDoesPrint(t *testing.T) {
 	frame, _ := newKeyring(t, 1).VolumeKeys(VolumeID{}).FrameKey(1)
-	if leakcheck.Find(print(t, [32]byte(frame), verbs), frame[:]) == nil {
+	if leakcheck.Find(show(t, [32]byte(frame), verbs), frame[:]) == nil {
 		t.Error("a plain array was not found")
 	}
 }
