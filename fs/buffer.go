@@ -1,0 +1,191 @@
+package fs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+const (
+	// memLimit is the size up to which an edited file is kept in memory as a whole.
+	memLimit = 256 << 10
+	// inlineLimit is the size up to which content stands in its event.
+	inlineLimit = 4 << 10
+)
+
+// A buffer is an edit that goes on: the bytes of a node that was written to since its last version.
+// The node's lock guards it.
+type buffer struct {
+	layered
+	spills  *spills
+	baseVer tree.VersionID // what base is the content of
+
+	unsynced extents  // changed since the last fsync
+	retired  []*spill // emptied, but a fsync's record may still name them
+}
+
+// newBuffer begins an edit over base, which may be nil for an empty file.
+func newBuffer(s *spills, base content) *buffer {
+	b := &buffer{spills: s}
+	b.base = base
+	if base != nil {
+		b.size = base.Size()
+		b.below = b.size
+	}
+	return b
+}
+
+// load brings a small base into memory, or makes the spill file for a large one.
+func (b *buffer) load(size int64) error {
+	if b.spill != nil {
+		return nil
+	}
+	if size > memLimit || b.size > memLimit {
+		return b.toSpill()
+	}
+	if b.mem == nil {
+		mem := make([]byte, b.size, max(b.size, size))
+		if err := readBelow(b.base, b.below, mem, 0); err != nil {
+			return err
+		}
+		b.mem = mem
+	}
+	return nil
+}
+
+// toSpill moves the edit to a spill file.
+func (b *buffer) toSpill() error {
+	p, err := b.spills.create()
+	if err != nil {
+		return err
+	}
+	mem := b.mem
+	if mem == nil && b.below <= memLimit {
+		// A small base is copied: an edit stands only on versions that have blocks.
+		mem = make([]byte, min(b.below, b.size))
+		if err := readBelow(b.base, b.below, mem, 0); err != nil {
+			return errors.Join(err, p.remove())
+		}
+	}
+	if mem != nil {
+		if err := p.writeAt(mem, 0); err != nil {
+			return errors.Join(fmt.Errorf("spill: %w", err), p.remove())
+		}
+		b.have.add(0, int64(len(mem)))
+		b.below, b.base = 0, nil
+		b.mem = nil
+	}
+	b.spill = p
+	return nil
+}
+
+// changed is about how many bytes a version made now would add.
+func (b *buffer) changed() int64 {
+	if b.spill == nil {
+		return b.size
+	}
+	return b.have.total()
+}
+
+// WriteAt writes p at off; the file grows as it must.
+func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
+	end := off + int64(len(p))
+	if err := b.load(max(end, b.size)); err != nil {
+		return 0, err
+	}
+	if b.spill != nil {
+		if err := b.spill.writeAt(p, off); err != nil {
+			return 0, fmt.Errorf("spill: %w", err)
+		}
+		b.have.add(off, int64(len(p)))
+	} else {
+		b.growMem(end)
+		copy(b.mem[off:], p)
+	}
+	b.unsynced.add(off, int64(len(p)))
+	b.size = max(b.size, end)
+	return len(p), nil
+}
+
+func (b *buffer) growMem(size int64) {
+	n := int64(len(b.mem))
+	if size <= n {
+		return
+	}
+	if size <= int64(cap(b.mem)) {
+		b.mem = b.mem[:size]
+		clear(b.mem[n:])
+		return
+	}
+	mem := make([]byte, size, min(memLimit, max(2*size, 4<<10)))
+	copy(mem, b.mem)
+	b.mem = mem
+}
+
+// truncate sets the size: what is cut off is gone, what is added is a hole.
+func (b *buffer) truncate(size int64) error {
+	if size == b.size && (b.mem != nil || b.spill != nil) {
+		return nil
+	}
+	if size == 0 {
+		return b.empty()
+	}
+	if err := b.load(size); err != nil {
+		return err
+	}
+	if b.spill != nil {
+		b.have.cut(size)
+		b.below = min(b.below, size)
+	} else if size <= int64(len(b.mem)) {
+		b.mem = b.mem[:size]
+	} else {
+		b.growMem(size)
+	}
+	b.unsynced.cut(size)
+	b.size = size
+	return nil
+}
+
+// empty is truncate(0): it reads nothing of what was there.
+func (b *buffer) empty() error {
+	if b.spill != nil {
+		b.retired = append(b.retired, b.spill)
+	}
+	b.spill, b.have, b.mem, b.below, b.size = nil, nil, []byte{}, 0, 0
+	b.unsynced = nil
+	return nil
+}
+
+// read is ReadAt without an error at the end of the file: it returns how many bytes there are.
+func (b *buffer) read(p []byte, off int64) (int, error) {
+	if b.mem == nil && b.spill == nil {
+		n := max(0, min(int64(len(p)), b.size-off))
+		return int(n), readBelow(b.base, b.below, p[:n], off)
+	}
+	n, err := b.ReadAt(p, off)
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// dropRetired removes the spill files that nothing names any more.
+func (b *buffer) dropRetired() error {
+	var errs error
+	for _, p := range b.retired {
+		errs = errors.Join(errs, p.remove())
+	}
+	b.retired = nil
+	return errs
+}
+
+// discard drops the edit.
+func (b *buffer) discard() error {
+	err := b.dropRetired()
+	if b.spill != nil {
+		err = errors.Join(err, b.spill.remove())
+	}
+	return err
+}

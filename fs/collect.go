@@ -1,0 +1,79 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// Collect drops blocks that nothing reaches: no version that the state or a before-image keeps, no edit that
+// goes on, no open file. It returns how many bytes that freed.
+func (f *FS) Collect(ctx context.Context) (int64, error) {
+	freed, err := f.blocks.Collect(ctx, f.reachable)
+	if err != nil {
+		return freed, fmt.Errorf("collect garbage: %w", err)
+	}
+	return freed, nil
+}
+
+// reachable calls yield for every block that must stay.
+func (f *FS) reachable(yield func(ipld.CID) error) error {
+	root := func(c ipld.Content) error { return yield(c.Root.CID) }
+	for _, v := range f.allVolumes() {
+		for _, local := range []bool{false, true} {
+			if err := v.view(local, func(r eventlog.Reader) error { return tree.Reachable(r, root) }); err != nil {
+				return err
+			}
+		}
+		if err := v.log.BeforeImages(func(key, val []byte) error { return tree.ReachableRecord(key, val, root) }); err != nil {
+			return err
+		}
+	}
+	for _, c := range f.openContents() {
+		if err := root(*c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openContents lists the sealed contents that open files and edits stand on.
+func (f *FS) openContents() []*ipld.Content {
+	var list []*ipld.Content
+	add := func(c content) {
+		for c != nil {
+			if s := sealedForm(c); s != nil {
+				list = append(list, s)
+			}
+			p, ok := c.(*pending)
+			if !ok {
+				return
+			}
+			p.mu.RLock()
+			c = p.bytes.base
+			p.mu.RUnlock()
+		}
+	}
+	for _, n := range f.table.all() {
+		n.mu.Lock()
+		add(n.shown)
+		if n.buf != nil {
+			add(n.buf.base)
+		}
+		if n.orphan != nil {
+			add(n.orphan.bytes)
+		}
+		n.mu.Unlock()
+	}
+	for _, v := range f.allVolumes() {
+		v.mu.Lock()
+		for _, p := range v.pending {
+			add(p)
+		}
+		v.mu.Unlock()
+	}
+	return list
+}

@@ -1,0 +1,212 @@
+package fs
+
+import (
+	"crypto/rand"
+	"fmt"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+// A Cred says for whom something is made. The kernel has checked that they may.
+type Cred struct{ UID, GID uint32 }
+
+const (
+	setGID   = 0o2000
+	rootMode = 0o755
+)
+
+func newFileID() tree.FileID {
+	var id tree.FileID
+	rand.Read(id[:])
+	return id
+}
+
+func newVersionID() tree.VersionID {
+	var id tree.VersionID
+	rand.Read(id[:])
+	return id
+}
+
+// Mkdir makes a directory. In an identity's directory that is an app volume.
+func (f *FS) Mkdir(parent NodeID, name string, mode uint32, c Cred) (Entry, error) {
+	dir, err := f.dirOf(parent)
+	if err != nil {
+		f.hintTop(parent, name)
+		return Entry{}, err
+	}
+	if dir.isHomeRoot() && !isLocal(nil, []byte(name)) {
+		return f.makeVolume(dir, name)
+	}
+	return f.make(dir, name, tree.Create{Kind: tree.Dir, Mode: mode & 0o7777}, c)
+}
+
+// Mknod makes a file, a fifo, a socket or a device node.
+func (f *FS) Mknod(parent NodeID, name string, mode, rdev uint32, c Cred) (Entry, error) {
+	dir, err := f.dirOf(parent)
+	if err != nil {
+		f.hintTop(parent, name)
+		return Entry{}, err
+	}
+	kind, ok := kindOf(mode)
+	if !ok {
+		return Entry{}, ErrInvalid
+	}
+	return f.make(dir, name, tree.Create{Kind: kind, Mode: mode & 0o7777, Rdev: rdev}, c)
+}
+
+// Symlink makes a symbolic link.
+func (f *FS) Symlink(parent NodeID, name, target string, c Cred) (Entry, error) {
+	dir, err := f.dirOf(parent)
+	if err != nil {
+		f.hintTop(parent, name)
+		return Entry{}, err
+	}
+	if len(target) > 4095 {
+		return Entry{}, ErrNameTooLong
+	}
+	return f.make(dir, name, tree.Create{Kind: tree.Symlink, Mode: 0o777, Target: []byte(target)}, c)
+}
+
+func (f *FS) hintTop(parent NodeID, name string) {
+	if parent == Root {
+		f.log.Warn("the mount's top holds identities only", "hint", "make one with: rhizome identity new NAME",
+			"refused", name)
+	}
+}
+
+func (dir *Node) isHomeRoot() bool {
+	return dir.vol != nil && dir.vol.isHome && dir.file == tree.RootID && !dir.local
+}
+
+// make creates a file of any kind in dir.
+func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error) {
+	if len(name) > tree.MaxName {
+		return Entry{}, ErrNameTooLong
+	}
+	if err := f.space.check(0); err != nil {
+		return Entry{}, err
+	}
+	v := dir.vol
+	local := dir.localChild([]byte(name))
+	op.ID = newFileID()
+	op.Name = []byte(name)
+	op.UID, op.GID = f.storedUID(c.UID), f.storedGID(c.GID)
+	var made tree.Inode
+
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	err := v.update(func(t *txn) error {
+		parent, err := dir.parentFor(t)
+		if err != nil {
+			return err
+		}
+		if _, ok := tree.Lookup(t.state(local), dir.file, op.Name); ok {
+			return ErrExist
+		}
+		if parent.Mode&setGID != 0 {
+			op.GID = parent.GID
+			if op.Kind == tree.Dir {
+				op.Mode |= setGID
+			}
+		}
+		op.Parent = dir.file
+		op.Path = v.pathOf(t.state(dir.local), dir.file)
+		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
+		op.By = f.device
+		t.apply(local, op)
+		t.setMeta(op.ID, localMeta{ctime: t.now, atime: t.now})
+		t.touch(dir)
+		var ok bool
+		if made, ok = tree.GetInode(t.state(local), op.ID); !ok {
+			return fmt.Errorf("create %q: %w", name, ErrInvalid)
+		}
+		return nil
+	})
+	if err != nil {
+		return Entry{}, err
+	}
+	n := v.node(op.ID, local, 1)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return Entry{Node: n.id, Attr: n.attrLocked(made)}, nil
+}
+
+// parentFor reads dir's inode for a change of its entries: it must still be there.
+func (dir *Node) parentFor(t *txn) (tree.Inode, error) {
+	if dir.orphan != nil {
+		return tree.Inode{}, ErrNotExist
+	}
+	ino, ok := tree.GetInode(t.state(dir.local), dir.file)
+	if !ok {
+		return tree.Inode{}, ErrNotExist
+	}
+	if ino.Kind != tree.Dir {
+		return tree.Inode{}, ErrNotDir
+	}
+	return ino, nil
+}
+
+// localChild reports whether a name in dir is kept by the device alone.
+func (dir *Node) localChild(name []byte) bool {
+	if dir.local {
+		return true
+	}
+	if !mayBeLocal(name) {
+		return false
+	}
+	var dirName []byte
+	dir.vol.view(false, func(r eventlog.Reader) error {
+		if ino, ok := tree.GetInode(r, dir.file); ok {
+			dirName = ino.Name
+		}
+		return nil
+	})
+	return isLocal(dirName, name)
+}
+
+// pathOf is the way from the root to dir, which events carry so that what is no longer known where they
+// arrive can be made anew.
+func (v *Volume) pathOf(r eventlog.Reader, dir tree.FileID) tree.Path {
+	p, _ := tree.PathOf(r, dir)
+	return p
+}
+
+// makeVolume makes an app volume and its graft in the home volume.
+func (f *FS) makeVolume(dir *Node, name string) (Entry, error) {
+	if len(name) > tree.MaxName {
+		return Entry{}, ErrNameTooLong
+	}
+	h := dir.vol.home
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	var gen uint64
+	err := dir.vol.view(false, func(r eventlog.Reader) error {
+		if _, ok := tree.Lookup(r, tree.RootID, []byte(name)); ok {
+			return ErrExist
+		}
+		gen = tree.Generation(r, []byte(name))
+		return nil
+	})
+	if err != nil {
+		return Entry{}, err
+	}
+	id := h.id.VolumeID(name, gen)
+	v, err := f.openVolume(h, id, name)
+	if err != nil {
+		return Entry{}, fmt.Errorf("make volume %s: %w", name, err)
+	}
+	err = dir.vol.update(func(t *txn) error {
+		t.apply(false, tree.Create{
+			ID: newFileID(), Parent: tree.RootID, Name: []byte(name), Kind: tree.Graft, Mode: rootMode,
+			UID: tree.Owner, GID: tree.Owner, Volume: id, Generation: gen, By: f.device,
+			Time: t.now, Mtime: t.now, Btime: t.now,
+		})
+		t.touch(dir)
+		return nil
+	})
+	if err != nil {
+		return Entry{}, err
+	}
+	return f.enter(place{vol: v, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir}})
+}

@@ -1,0 +1,30 @@
+// Package fs is the live file system of one device: identities, their volumes, the inodes that programs
+// see, open files and their bytes. It knows nothing of FUSE (package fs/mount translates), of Raft or of
+// the network: it reads and changes volumes through package eventlog, and content through package ipld.
+//
+// # Words
+//
+// An [FS] is all that a mount shows. A [Volume] is one tree with its log. A [Node] is an inode that the
+// kernel knows: it is found by its number, never by a path, and all names of a hard-linked file are one
+// Node. A node that has been written to has a buffer; the buffer ends as an edit, an edit is a version.
+//
+// # The life of a write
+//
+// write(2) goes to the node's buffer: memory up to 256 KiB, then a sparse spill file that holds only the
+// ranges written, over the version that the edit began with. Nothing is chunked, hashed or sealed there.
+// close (FLUSH), or a quiet second, ends the edit: one SetContent event. Content of 4 KiB or less stands in the
+// event; larger content is a pending version: the event is held in the log, the bytes stay where they are
+// (the database or the spill file), and a background loop seals them and then amends the event.
+// fsync makes the bytes durable without ending the edit: in the write-ahead log if they are few,
+// else in the spill file.
+//
+// # Device-local files
+//
+// Names that match the device-local rules live in the same tree but in the device's own part of the
+// database. The same reducer keeps them; no event leaves the device.
+//
+// # Locks
+//
+// Order: Node.mu, then the log's own lock (inside eventlog), then Volume.mu, then table.mu, then spills.mu.
+// Several Node.mu are taken in the order of their numbers. Nothing is notified under a lock.
+package fs

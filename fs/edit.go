@@ -1,0 +1,142 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+const (
+	quietAfter    = time.Second
+	quietTick     = 250 * time.Millisecond
+	quietLongest  = 64 * time.Second
+	quietPerBytes = 256 << 10 // a busy open file makes versions no faster than this many bytes a second
+)
+
+// endEdit turns n's edit into a version: one SetContent event. closed says that a program's close ends it,
+// so that the version must be kept; a quiet second's version may go once it is replaced.
+func (f *FS) endEdit(n *Node, closed bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.buf == nil || n.orphan != nil {
+		return nil
+	}
+	err := n.endEditLocked(closed)
+	if err == nil {
+		n.lastEdit = f.now()
+	}
+	return err
+}
+
+func (n *Node) endEditLocked(closed bool) error {
+	v, b := n.vol, n.buf
+	ver := tree.Version{
+		ID: newVersionID(), Size: b.size, By: v.fs.device, Quiet: !closed,
+	}
+	op := tree.SetContent{ID: n.file, Replaces: n.replaces, Mtime: n.mtime}
+	var p *pending
+	switch {
+	case b.size == 0:
+	case b.size <= inlineLimit:
+		ver.Inline = make([]byte, b.size)
+		if _, err := b.read(ver.Inline, 0); err != nil {
+			return v.fs.damaged(n, err)
+		}
+	default:
+		ver.Pending = true
+		p = v.newPending(n, ver.ID)
+	}
+	err := v.update(func(t *txn) error {
+		if _, ok := tree.GetInode(t.state(n.local), n.file); !ok {
+			return ErrNotExist
+		}
+		ver.Time, op.Time = t.now, t.now
+		op.Version = ver
+		op.Path = v.pathOf(t.state(n.local), n.file)
+		op.Drops = n.quietGone(t)
+		if p == nil {
+			t.apply(n.local, op)
+		} else {
+			t.hold(p, op)
+		}
+		t.setMeta(n.file, n.meta)
+		if n.journaled {
+			t.deleteJournal(n.file)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		v.fs.seal.put(p)
+	} else if b.spill != nil {
+		b.retired = append(b.retired, b.spill)
+	}
+	if err := b.dropRetired(); err != nil {
+		v.fs.log.Warn("drop spill files", "err", err)
+	}
+	n.buf, n.journaled = nil, false
+	n.shown, n.shownVer = nil, tree.VersionID{}
+	n.replaces = []tree.VersionID{ver.ID}
+	n.lastQuiet = !closed
+	n.vol.fs.table.setDirty(n, false)
+	return nil
+}
+
+// runQuiet ends edits of files that nobody has written to for a second.
+func (f *FS) runQuiet(ctx context.Context) {
+	tick := time.NewTicker(quietTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := f.now()
+		for _, n := range f.table.edits() {
+			if !n.isQuiet(now) {
+				continue
+			}
+			if err := f.endEdit(n, false); err != nil && !errors.Is(err, ErrNotExist) {
+				f.log.Error("end quiet edit", "err", err)
+			}
+			f.table.dropIdle(n)
+		}
+	}
+}
+
+// isQuiet reports whether it is time for a version: a second after the last write, and for a file that stays open
+// and busy (a database) ever more rarely, so that an hour of it does not fill the disk.
+func (n *Node) isQuiet(now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.buf == nil || n.orphan != nil || now.Sub(n.lastWrite) < quietAfter {
+		return false
+	}
+	if n.lastEdit.IsZero() {
+		return true
+	}
+	wait := min(quietLongest, quietAfter<<min(n.quietEdits, 6))
+	wait = max(wait, time.Duration(n.buf.changed())*time.Second/quietPerBytes)
+	if now.Sub(n.lastEdit) < wait {
+		return false
+	}
+	n.quietEdits++
+	return true
+}
+
+// quietGone is the quiet version that this edit of the same open file replaces, if its bytes are sealed: its record may go.
+func (n *Node) quietGone(t *txn) []tree.VersionID {
+	if !n.lastQuiet || len(n.replaces) != 1 {
+		return nil
+	}
+	ver, ok := tree.GetVersion(t.state(n.local), n.replaces[0])
+	if !ok || ver.Pending || !ver.Quiet {
+		return nil
+	}
+	return n.replaces
+}

@@ -1,0 +1,28 @@
+package fs
+
+import (
+	"errors"
+	iofs "io/fs"
+)
+
+// What an operation on the file system can fail with. Package fs/mount maps these to errno.
+var (
+	ErrNotExist     = iofs.ErrNotExist
+	ErrExist        = iofs.ErrExist
+	ErrPermission   = iofs.ErrPermission // EPERM: not a matter of modes, which the kernel checks
+	ErrInvalid      = iofs.ErrInvalid
+	ErrNotDir       = errors.New("not a directory")
+	ErrIsDir        = errors.New("is a directory")
+	ErrNotEmpty     = errors.New("directory not empty")
+	ErrCrossVolume  = errors.New("crosses volumes")
+	ErrNameTooLong  = errors.New("name too long")
+	ErrNoAttr       = errors.New("no such attribute")
+	ErrRange        = errors.New("result too large")
+	ErrTooBig       = errors.New("file too large")
+	ErrNoSpace      = errors.New("no space left")
+	ErrReadOnly     = errors.New("read-only")
+	ErrBusy         = errors.New("in use")
+	ErrNotSupported = errors.New("not supported")
+	// ErrDamaged says that bytes cannot be had back as they were written. Wrong bytes are never given instead.
+	ErrDamaged = errors.New("damaged")
+)

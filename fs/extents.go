@@ -1,0 +1,97 @@
+package fs
+
+import (
+	"slices"
+
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// extents is a set of byte ranges: sorted, not empty, neither overlapping nor touching.
+type extents []ipld.Range
+
+// add puts [off, off+n) into the set.
+func (e *extents) add(off, n int64) {
+	if n <= 0 {
+		return
+	}
+	end := off + n
+	s := *e
+	// The common case: behind or at the end of the last one.
+	if k := len(s); k > 0 && off >= s[k-1].Off {
+		last := &s[k-1]
+		if off <= last.Off+last.Len {
+			last.Len = max(last.Len, end-last.Off)
+			return
+		}
+		*e = append(s, ipld.Range{Off: off, Len: n})
+		return
+	}
+	i, _ := slices.BinarySearchFunc(s, off, func(r ipld.Range, off int64) int {
+		if r.Off+r.Len < off {
+			return -1
+		}
+		return 1
+	})
+	j := i
+	for j < len(s) && s[j].Off <= end {
+		off = min(off, s[j].Off)
+		end = max(end, s[j].Off+s[j].Len)
+		j++
+	}
+	*e = slices.Replace(s, i, j, ipld.Range{Off: off, Len: end - off})
+}
+
+// cut removes everything from size on.
+func (e *extents) cut(size int64) {
+	s := *e
+	for len(s) > 0 {
+		last := &s[len(s)-1]
+		if last.Off+last.Len <= size {
+			break
+		}
+		if last.Off < size {
+			last.Len = size - last.Off
+			break
+		}
+		s = s[:len(s)-1]
+	}
+	*e = s
+}
+
+// total is the number of bytes in the set.
+func (e extents) total() int64 {
+	var n int64
+	for _, r := range e {
+		n += r.Len
+	}
+	return n
+}
+
+// runs splits [off, off+n) at the borders of the set and calls fn for each part in order.
+func (e extents) runs(off, n int64, fn func(off, n int64, in bool) error) error {
+	end := off + n
+	i, _ := slices.BinarySearchFunc(e, off, func(r ipld.Range, off int64) int {
+		if r.Off+r.Len <= off {
+			return -1
+		}
+		return 1
+	})
+	for off < end {
+		if i == len(e) || e[i].Off >= end {
+			return fn(off, end-off, false)
+		}
+		if e[i].Off > off {
+			if err := fn(off, e[i].Off-off, false); err != nil {
+				return err
+			}
+			off = e[i].Off
+		}
+		stop := min(end, e[i].Off+e[i].Len)
+		if err := fn(off, stop-off, true); err != nil {
+			return err
+		}
+		off = stop
+		i++
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package fs
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// The set agrees with one flag a byte, and keeps its form.
+func TestExtentsAgreeWithFlags(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var e extents
+		var flags [200]bool
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			off := rapid.IntRange(0, 199).Draw(t, "off")
+			if rapid.IntRange(0, 5).Draw(t, "what") == 0 {
+				e.cut(int64(off))
+				for i := off; i < 200; i++ {
+					flags[i] = false
+				}
+				continue
+			}
+			n := rapid.IntRange(0, 200-off).Draw(t, "n")
+			e.add(int64(off), int64(n))
+			for i := off; i < off+n; i++ {
+				flags[i] = true
+			}
+		}
+		for i, r := range e {
+			if r.Len <= 0 || i > 0 && e[i-1].Off+e[i-1].Len >= r.Off {
+				t.Fatalf("form: %v", e)
+			}
+		}
+		off := rapid.Int64Range(0, 199).Draw(t, "from")
+		n := rapid.Int64Range(0, 200-off).Draw(t, "len")
+		next := off
+		err := e.runs(off, n, func(o, l int64, in bool) error {
+			if o != next || l <= 0 {
+				t.Fatalf("run %d+%d, want from %d", o, l, next)
+			}
+			next = o + l
+			for i := o; i < o+l; i++ {
+				if flags[i] != in {
+					t.Fatalf("byte %d: %v, want %v in %v", i, in, flags[i], e)
+				}
+			}
+			return nil
+		})
+		if err != nil || next != off+n {
+			t.Fatalf("runs ended at %d, want %d: %v", next, off+n, err)
+		}
+	})
+}

@@ -1,0 +1,233 @@
+package fs
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+	"github.com/rhizome-fs/rhizome/internal/store"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+const (
+	// journalAtOnce is how many bytes one fsync writes to the database; more go to the disk by the spill file.
+	journalAtOnce = 128 << 10
+	// journalLimit is how many bytes of one edit the database holds before they are gathered.
+	journalLimit = 4 << 20
+)
+
+// journal is how far an edit that goes on has been made durable. The node's lock guards it.
+type journal struct {
+	size   int64   // of the file
+	chunks uint64  // written so far
+	bytes  int64   // in them
+	have   extents // of the spill file, as of its last sync
+	spill  *spill  // the one that was synced
+}
+
+// An editRecord is what the database knows of bytes that are not sealed yet: a device-local record, so its
+// form is this device's own. It is found under the version (pending) or the file (a journal).
+type editRecord struct {
+	_        struct{} `cbor:",toarray"`
+	File     tree.FileID
+	Local    bool
+	Seq      uint64 // pending: the held event
+	Size     int64
+	Mtime    int64
+	Replaces []tree.VersionID
+	Spill    uint64 // 0: the bytes are in the database
+	Have     []ipld.Range
+	Below    int64
+	Base     tree.VersionID // what shows below the spill; zero: nothing
+	BaseAs   *ipld.Content  // its sealed form, if it has one
+}
+
+// journalLocked makes n's edit durable as it is now, without ending it. The caller holds n.mu.
+func (n *Node) journalLocked() error {
+	if n.buf == nil || n.orphan != nil {
+		return nil
+	}
+	b, j := n.buf, n.journal
+	if !n.journaled {
+		j = journal{}
+	} else if len(b.unsynced) == 0 && b.size == j.size {
+		return n.vol.fs.st.Sync()
+	}
+	whole := false
+	if b.spill != nil {
+		if j.spill != b.spill || b.unsynced.total() > journalAtOnce || j.bytes > journalLimit {
+			if err := b.spill.sync(); err != nil {
+				return err
+			}
+			whole = true
+			j.spill, j.have = b.spill, append(extents(nil), b.have...)
+		}
+	} else if !n.journaled || j.spill != nil || j.bytes > journalLimit {
+		whole = true
+		j.spill, j.have = nil, nil
+	}
+	err := n.vol.updateTo(store.OnDisk, func(t *txn) error {
+		if whole {
+			t.dropChunks(n.file)
+			j.chunks, j.bytes = 0, 0
+			if b.spill == nil {
+				return t.journal(n, &j, extents{{Off: 0, Len: b.size}})
+			}
+			return t.journal(n, &j, nil)
+		}
+		return t.journal(n, &j, b.unsynced)
+	})
+	if err != nil {
+		return err
+	}
+	n.journaled, n.journal = true, j
+	b.unsynced = nil
+	return b.dropRetired()
+}
+
+// journal writes the record of n's edit and the chunks that changed.
+func (t *txn) journal(n *Node, j *journal, changed extents) error {
+	b := n.buf
+	for _, r := range changed {
+		if r.Len == 0 {
+			continue
+		}
+		val := make([]byte, 8+r.Len)
+		binary.BigEndian.PutUint64(val, uint64(r.Off))
+		if m, err := b.read(val[8:], r.Off); err != nil || m != int(r.Len) {
+			return errors.Join(err, ErrDamaged)
+		}
+		t.SetLocal(chunkKey(n.file, j.chunks), val)
+		j.chunks++
+		j.bytes += r.Len
+	}
+	j.size = b.size
+	rec := n.record(b)
+	rec.Have = j.have
+	rec.Mtime = n.mtime
+	t.SetLocal(localKey(localJournal, n.file), dagcbor.Encode(rec))
+	t.setMeta(n.file, n.meta)
+	return nil
+}
+
+// record describes the edit b of n.
+func (n *Node) record(b *buffer) editRecord {
+	r := editRecord{
+		File: n.file, Local: n.local, Size: b.size, Mtime: n.mtime, Replaces: n.replaces,
+		Have: b.have, Below: b.below,
+	}
+	if b.spill == nil {
+		return r
+	}
+	r.Spill = b.spill.id
+	if b.base != nil && b.below > 0 {
+		r.Base = b.baseVer
+		r.settle(b.base)
+	}
+	return r
+}
+
+// settle notes where the base stands in the block store, if it does by now.
+func (r *editRecord) settle(base content) {
+	if r.Base != (tree.VersionID{}) && r.BaseAs == nil {
+		r.BaseAs = sealedForm(base)
+	}
+}
+
+// sealedForm is where content stands in the block store, if it does.
+func sealedForm(c content) *ipld.Content {
+	switch c := c.(type) {
+	case sealed:
+		return &c.of
+	case *pending:
+		return c.sealedForm()
+	}
+	return nil
+}
+
+func chunkKey(file tree.FileID, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(localKey(localChunk, file), n)
+}
+
+func (t *txn) dropChunks(file tree.FileID) {
+	prefix := localKey(localChunk, file)
+	var keys [][]byte
+	t.ScanLocal(prefix, prefix, func(k, _ []byte) bool {
+		keys = append(keys, append([]byte(nil), k...))
+		return true
+	})
+	for _, k := range keys {
+		t.DeleteLocal(k)
+	}
+}
+
+// deleteJournal drops the record of an edit: it has ended, or its file is gone.
+func (t *txn) deleteJournal(file tree.FileID) {
+	t.dropChunks(file)
+	t.DeleteLocal(localKey(localJournal, file))
+}
+
+// moveJournal takes the record of n's edit along to the file that n is from now on.
+func (t *txn) moveJournal(n *Node, file tree.FileID) error {
+	if !n.journaled {
+		return nil
+	}
+	t.deleteJournal(n.file)
+	if n.buf == nil {
+		return nil
+	}
+	j := journal{spill: n.journal.spill, have: n.journal.have}
+	changed := extents{{Off: 0, Len: n.buf.size}}
+	if n.buf.spill != nil {
+		if err := n.buf.spill.sync(); err != nil {
+			return err
+		}
+		j.spill, j.have, changed = n.buf.spill, n.buf.have, nil
+	}
+	old := n.file
+	n.file = file
+	err := t.journal(n, &j, changed)
+	n.file = old
+	t.then(func() { n.journal = j })
+	return err
+}
+
+// Fsync returns when what was written to a file, and every change of its metadata, is on disk. For a directory
+// or the mount's top that is every change of names. It does not wait for another file's bytes.
+func (f *FS) Fsync(id NodeID) error {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return err
+	}
+	if n.vol == nil {
+		return f.st.Sync()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.buf != nil && n.orphan == nil {
+		return n.journalLocked()
+	}
+	if err := n.syncShownLocked(); err != nil {
+		return err
+	}
+	return f.st.Sync()
+}
+
+// syncShownLocked makes the bytes of a closed version that is not sealed yet durable.
+func (n *Node) syncShownLocked() error {
+	if n.orphan != nil {
+		return nil
+	}
+	ino, err := n.inodeLocked()
+	if err != nil || len(ino.Heads) == 0 {
+		return err
+	}
+	n.vol.mu.Lock()
+	p, ok := n.vol.pending[ino.Heads[0].ID]
+	n.vol.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return p.sync()
+}

@@ -1,0 +1,216 @@
+package fs
+
+import (
+	"fmt"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+// An Entry is what a lookup found. The kernel holds one more reference of the node.
+type Entry struct {
+	Node NodeID
+	Attr Attr
+}
+
+// nodeOf returns the node that the kernel means.
+func (f *FS) nodeOf(id NodeID) (*Node, error) {
+	n, ok := f.table.get(id)
+	if !ok {
+		return nil, fmt.Errorf("inode %d: %w", id, ErrNotExist)
+	}
+	return n, nil
+}
+
+// dirOf returns a node of a volume that is about to be used as a directory.
+func (f *FS) dirOf(id NodeID) (*Node, error) {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return nil, err
+	}
+	if n.vol == nil {
+		return nil, ErrPermission
+	}
+	return n, nil
+}
+
+// Lookup finds name in a directory and counts a reference of the kernel.
+func (f *FS) Lookup(parent NodeID, name string) (Entry, error) {
+	dir, err := f.nodeOf(parent)
+	if err != nil {
+		return Entry{}, err
+	}
+	if len(name) > tree.MaxName {
+		return Entry{}, ErrNameTooLong
+	}
+	if dir.vol == nil {
+		return f.lookupTop(name)
+	}
+	where, err := dir.find([]byte(name))
+	if err != nil {
+		return Entry{}, err
+	}
+	return f.enter(where)
+}
+
+func (f *FS) lookupTop(name string) (Entry, error) {
+	h := f.homeNamed(name)
+	if h == nil {
+		return Entry{}, ErrNotExist
+	}
+	return f.enter(place{vol: h.vol, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir}})
+}
+
+// A place is where a name leads: a file of a volume's shared or device-local tree.
+type place struct {
+	vol    *Volume
+	local  bool
+	dirent tree.Dirent
+	isRoot bool // the root of an app volume, whose dirent is a graft in the home volume
+	graft  tree.FileID
+}
+
+// find resolves a name in dir. A graft leads to the root of its volume.
+func (dir *Node) find(name []byte) (place, error) {
+	p := place{vol: dir.vol}
+	err := dir.vol.resolve(dir.file, dir.local, name, func(_ eventlog.Reader, local bool, d tree.Dirent) {
+		p.local, p.dirent = local, d
+	})
+	if err != nil {
+		return p, err
+	}
+	return p.throughGraft()
+}
+
+// resolve looks a name up in the shared tree, and in the device-local one if the rules say so.
+func (v *Volume) resolve(dir tree.FileID, local bool, name []byte, fn func(r eventlog.Reader, local bool, d tree.Dirent)) error {
+	found := false
+	look := func(local bool) error {
+		return v.view(local, func(r eventlog.Reader) error {
+			if d, ok := tree.Lookup(r, dir, name); ok {
+				found = true
+				fn(r, local, d)
+			}
+			return nil
+		})
+	}
+	if err := look(local); err != nil {
+		return err
+	}
+	if !found && !local && mayBeLocal(name) {
+		if err := look(true); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return ErrNotExist
+	}
+	return nil
+}
+
+// throughGraft steps from a graft in a home volume to the root of the volume it names.
+func (p place) throughGraft() (place, error) {
+	if p.dirent.Kind != tree.Graft {
+		return p, nil
+	}
+	var ino tree.Inode
+	err := p.vol.view(false, func(r eventlog.Reader) error {
+		var ok bool
+		if ino, ok = tree.GetInode(r, p.dirent.ID); !ok {
+			return ErrNotExist
+		}
+		return nil
+	})
+	if err != nil {
+		return p, err
+	}
+	v, err := p.vol.fs.openVolume(p.vol.home, ino.Volume, "")
+	if err != nil {
+		p.vol.fs.log.Error("open volume", "err", err)
+		return p, err
+	}
+	return place{
+		vol: v, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir}, isRoot: true, graft: p.dirent.ID,
+	}, nil
+}
+
+// enter gives the kernel a reference of what a name leads to.
+func (f *FS) enter(p place) (Entry, error) {
+	n := p.vol.node(p.dirent.ID, p.local, 1)
+	a, err := n.attr()
+	if err != nil {
+		f.table.forget(n.id, 1)
+		return Entry{}, err
+	}
+	return Entry{Node: n.id, Attr: a}, nil
+}
+
+// Forget drops references that lookups gave the kernel.
+func (f *FS) Forget(id NodeID, lookups uint64) { f.table.forget(id, lookups) }
+
+// GetAttr returns what stat shows.
+func (f *FS) GetAttr(id NodeID) (Attr, error) {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return Attr{}, err
+	}
+	if n.vol == nil {
+		return f.topAttr(n), nil
+	}
+	return n.attr()
+}
+
+func (f *FS) topAttr(n *Node) Attr {
+	f.mu.Lock()
+	count := len(f.identities)
+	f.mu.Unlock()
+	t := n.meta.ctime
+	return Attr{
+		Ino: n.ino, Mode: ModeDir | 0o755, Nlink: uint32(2 + count), UID: f.uid, GID: f.gid, Size: 4096,
+		Atime: t, Mtime: t, Ctime: t, Btime: t,
+	}
+}
+
+func (n *Node) attr() (Attr, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ino, err := n.inodeLocked()
+	if err != nil {
+		return Attr{}, err
+	}
+	return n.attrLocked(ino), nil
+}
+
+// inodeLocked reads n's inode record; an orphan has its own.
+func (n *Node) inodeLocked() (tree.Inode, error) {
+	if n.orphan != nil {
+		return n.orphan.ino, nil
+	}
+	var ino tree.Inode
+	err := n.vol.view(n.local, func(r eventlog.Reader) error {
+		var ok bool
+		if ino, ok = tree.GetInode(r, n.file); !ok {
+			return ErrNotExist
+		}
+		return nil
+	})
+	return ino, err
+}
+
+// Readlink returns a symlink's target.
+func (f *FS) Readlink(id NodeID) ([]byte, error) {
+	n, err := f.nodeOf(id)
+	if err != nil || n.vol == nil {
+		return nil, ErrInvalid
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ino, err := n.inodeLocked()
+	if err != nil {
+		return nil, err
+	}
+	if ino.Kind != tree.Symlink {
+		return nil, ErrInvalid
+	}
+	return ino.Target, nil
+}

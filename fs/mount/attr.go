@@ -1,0 +1,81 @@
+//go:build linux
+
+package mount
+
+import (
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/rhizome-fs/rhizome/fs"
+)
+
+// ttl is how long the kernel may keep entries and attributes: it is told what changes behind its back.
+const ttl = uint64(24 * time.Hour / time.Second)
+
+func fillAttr(a fs.Attr, out *fuse.Attr) {
+	out.Ino = a.Ino
+	out.Size = uint64(a.Size)
+	out.Blocks = (out.Size + 511) / 512
+	out.Blksize = 4096
+	out.Mode = a.Mode
+	out.Nlink = a.Nlink
+	out.Uid, out.Gid = a.UID, a.GID
+	out.Rdev = a.Rdev
+	out.Atime, out.Atimensec = split(a.Atime)
+	out.Mtime, out.Mtimensec = split(a.Mtime)
+	out.Ctime, out.Ctimensec = split(a.Ctime)
+}
+
+// split turns ns since 1970 into seconds, which may be negative, and the ns above them.
+func split(t int64) (sec uint64, ns uint32) {
+	s, n := t/1e9, t%1e9
+	if n < 0 {
+		s, n = s-1, n+1e9
+	}
+	return uint64(s), uint32(n)
+}
+
+func join(sec uint64, ns uint32) int64 { return int64(sec)*1e9 + int64(ns) }
+
+func fillEntry(e fs.Entry, out *fuse.EntryOut) {
+	out.NodeId = uint64(e.Node)
+	out.Generation = 1
+	out.EntryValid, out.AttrValid = ttl, ttl
+	fillAttr(e.Attr, &out.Attr)
+}
+
+// changesOf reads what a SETATTR asks for. now is for UTIME_NOW.
+func changesOf(in *fuse.SetAttrIn, now time.Time) fs.Changes {
+	var c fs.Changes
+	if in.Valid&fuse.FATTR_MODE != 0 {
+		m := in.Mode & 0o7777
+		c.Mode = &m
+	}
+	if in.Valid&fuse.FATTR_UID != 0 {
+		c.UID = &in.Uid
+	}
+	if in.Valid&fuse.FATTR_GID != 0 {
+		c.GID = &in.Gid
+	}
+	if in.Valid&fuse.FATTR_SIZE != 0 {
+		s := int64(in.Size)
+		c.Size = &s
+	}
+	if in.Valid&fuse.FATTR_ATIME != 0 {
+		t := join(in.Atime, in.Atimensec)
+		if in.Valid&fuse.FATTR_ATIME_NOW != 0 {
+			t = now.UnixNano()
+		}
+		c.Atime = &t
+	}
+	if in.Valid&fuse.FATTR_MTIME != 0 {
+		t := join(in.Mtime, in.Mtimensec)
+		if in.Valid&fuse.FATTR_MTIME_NOW != 0 {
+			t = now.UnixNano()
+		}
+		c.Mtime = &t
+	}
+	c.KillSetID = in.Valid&fuse.FATTR_KILL_SUIDGID != 0
+	return c
+}

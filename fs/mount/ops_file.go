@@ -1,0 +1,169 @@
+//go:build linux
+
+package mount
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/rhizome-fs/rhizome/fs"
+)
+
+// A handle's number says what its release must know; the file behind it is the node's.
+const (
+	readHandle  = 1
+	writeHandle = 2
+)
+
+func writes(flags uint32) bool { return flags&unix.O_ACCMODE != unix.O_RDONLY }
+
+// Open opens a file. The kernel keeps its pages: it is told what changes behind its back.
+func (o *Ops) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	write := writes(in.Flags)
+	if err := o.fs.Open(node(in.NodeId), write, in.Flags&unix.O_TRUNC != 0); err != nil {
+		return toErrno(err)
+	}
+	if in.Mode&fuse.OPEN_KILL_SUIDGID != 0 {
+		if err := o.fs.KillSetID(node(in.NodeId)); err != nil {
+			o.fs.Release(node(in.NodeId), write)
+			return toErrno(err)
+		}
+	}
+	o.opened(write, out)
+	return fuse.OK
+}
+
+func (o *Ops) opened(write bool, out *fuse.OpenOut) {
+	out.Fh = readHandle
+	out.OpenFlags = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
+	if write {
+		out.Fh = writeHandle
+		out.OpenFlags = fuse.FOPEN_KEEP_CACHE
+	}
+}
+
+// Create makes and opens a file.
+func (o *Ops) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	e, err := o.fs.Create(node(in.NodeId), name, in.Mode, in.Flags&unix.O_EXCL != 0, credOf(&in.InHeader))
+	if err != nil {
+		return toErrno(err)
+	}
+	fillEntry(e, &out.EntryOut)
+	o.opened(true, &out.OpenOut)
+	return fuse.OK
+}
+
+// smallRead is the size up to which a read takes less time than waking another thread.
+const smallRead = 64 << 10
+
+// Read answers from the edit that goes on, or from the version shown.
+func (o *Ops) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	if len(buf) > smallRead {
+		o.block(&in.InHeader)
+	}
+	n, err := o.fs.Read(node(in.NodeId), buf, int64(in.Offset))
+	if err != nil {
+		return nil, toErrno(err)
+	}
+	return fuse.ReadResultData(buf[:n]), fuse.OK
+}
+
+// Write takes bytes into the edit.
+func (o *Ops) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	n, err := o.fs.Write(node(in.NodeId), data, int64(in.Offset))
+	if err != nil {
+		return 0, toErrno(err)
+	}
+	if in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
+		if err := o.fs.KillSetID(node(in.NodeId)); err != nil {
+			return 0, toErrno(err)
+		}
+	}
+	return uint32(n), fuse.OK
+}
+
+// Flush is a close: it ends the edit.
+func (o *Ops) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	return toErrno(o.fs.Flush(node(in.NodeId)))
+}
+
+// Release drops a handle.
+func (o *Ops) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
+	o.fs.Release(node(in.NodeId), in.Fh == writeHandle)
+}
+
+// Fsync makes a file durable.
+func (o *Ops) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	o.block(&in.InHeader)
+	return toErrno(o.fs.Fsync(node(in.NodeId)))
+}
+
+// FsyncDir makes the names durable.
+func (o *Ops) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	o.block(&in.InHeader)
+	return toErrno(o.fs.Fsync(node(in.NodeId)))
+}
+
+// ReadDir lists names.
+func (o *Ops) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return o.readDir(in, func(e fuse.DirEntry, _ *fs.DirEntry) bool { return out.AddDirEntry(e) })
+}
+
+// ReadDirPlus lists names with what a lookup of each would answer.
+func (o *Ops) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return o.readDir(in, func(e fuse.DirEntry, from *fs.DirEntry) bool {
+		slot := out.AddDirLookupEntry(e)
+		if slot == nil {
+			return false
+		}
+		if from != nil {
+			if found, ok := o.fs.Enter(*from); ok {
+				fillEntry(found, slot)
+			}
+		}
+		return true
+	})
+}
+
+// Offsets 1 and 2 stand behind "." and ".."; the rest are the names' own cookies.
+const (
+	offDot    = 1
+	offDotDot = 2
+)
+
+func (o *Ops) readDir(in *fuse.ReadIn, add func(fuse.DirEntry, *fs.DirEntry) bool) fuse.Status {
+	id, off := node(in.NodeId), in.Offset
+	if off < offDotDot {
+		self, parent, err := o.fs.DotInos(id)
+		if err != nil {
+			return toErrno(err)
+		}
+		if off < offDot && !add(fuse.DirEntry{Name: ".", Ino: self, Mode: unix.S_IFDIR, Off: offDot}, nil) {
+			return fuse.OK
+		}
+		if !add(fuse.DirEntry{Name: "..", Ino: parent, Mode: unix.S_IFDIR, Off: offDotDot}, nil) {
+			return fuse.OK
+		}
+		off = offDotDot
+	}
+	for {
+		list, err := o.fs.ReadDir(id, off)
+		if err != nil {
+			return toErrno(err)
+		}
+		if len(list) == 0 {
+			return fuse.OK
+		}
+		for i := range list {
+			e := &list[i]
+			next := e.Cookie
+			if i+1 < len(list) && list[i+1].Cookie == next {
+				next-- // who stops between names of one cookie sees them again rather than missing one
+			}
+			if !add(fuse.DirEntry{Name: string(e.Name), Ino: e.Ino, Mode: e.Mode, Off: next}, e) {
+				return fuse.OK
+			}
+		}
+		off = list[len(list)-1].Cookie
+	}
+}

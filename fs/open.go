@@ -1,0 +1,268 @@
+package fs
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+// Open counts a handle of a file. write says that it may write, trunc that it begins by emptying
+// the file. Emptying is no event: an editor's truncate and write are one edit.
+func (f *FS) Open(id NodeID, write, trunc bool) error {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return err
+	}
+	if n.vol == nil {
+		return ErrIsDir
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ino, err := n.inodeLocked()
+	if err != nil {
+		return err
+	}
+	if ino.Kind == tree.Dir {
+		return ErrIsDir
+	}
+	if trunc {
+		if err := n.truncateLocked(ino, 0); err != nil {
+			return err
+		}
+	}
+	n.opens++
+	if write {
+		n.writers++
+		if n.buf == nil {
+			n.replaces, n.lastQuiet = ino.HeadIDs(), false
+		}
+	}
+	return nil
+}
+
+// Create makes a file and opens it for writing, or opens what has come to be there meanwhile unless excl.
+func (f *FS) Create(parent NodeID, name string, mode uint32, excl bool, c Cred) (Entry, error) {
+	e, err := f.Mknod(parent, name, ModeRegular|mode&0o7777, 0, c)
+	if err == ErrExist && !excl {
+		if e, err = f.Lookup(parent, name); err != nil {
+			return e, err
+		}
+		if e.Attr.Mode&ModeType != ModeRegular {
+			f.Forget(e.Node, 1)
+			return Entry{}, ErrExist
+		}
+	}
+	if err != nil {
+		return e, err
+	}
+	if err := f.Open(e.Node, true, false); err != nil {
+		f.Forget(e.Node, 1)
+		return Entry{}, err
+	}
+	return e, nil
+}
+
+// Read fills p with the file's bytes at off, and returns how many there are.
+func (f *FS) Read(id NodeID, p []byte, off int64) (int, error) {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return 0, err
+	}
+	n.mu.Lock()
+	if n.buf != nil {
+		defer n.mu.Unlock()
+		return n.buf.read(p, off)
+	}
+	ino, err := n.inodeLocked()
+	if err != nil {
+		n.mu.Unlock()
+		return 0, err
+	}
+	c, err := n.contentLocked(ino)
+	n.mu.Unlock() // content does not change: nobody waits for this read
+	if err != nil {
+		return 0, f.damaged(n, err)
+	}
+	if c == nil || off >= c.Size() {
+		return 0, nil
+	}
+	p = p[:min(int64(len(p)), c.Size()-off)]
+	if err := readFull(c, p, off); err != nil {
+		return 0, f.damaged(n, err)
+	}
+	return len(p), nil
+}
+
+// contentLocked returns the bytes that n shows when no edit goes on; nil: none. The caller holds n.mu.
+func (n *Node) contentLocked(ino tree.Inode) (content, error) {
+	if n.orphan != nil {
+		return n.orphan.bytes, nil
+	}
+	if len(ino.Heads) == 0 {
+		return nil, nil
+	}
+	ver := ino.Heads[0].ID
+	if n.shownVer == ver && n.shown != nil {
+		return n.shown, nil
+	}
+	c, err := n.vol.content(n.local, ver)
+	if err != nil {
+		return nil, err
+	}
+	if n.opens > 0 {
+		n.shown, n.shownVer = c, ver
+	}
+	return c, nil
+}
+
+// content opens a version's bytes; nil: none.
+func (v *Volume) content(local bool, id tree.VersionID) (content, error) {
+	v.mu.Lock()
+	p, ok := v.pending[id]
+	v.mu.Unlock()
+	if ok {
+		return p, nil
+	}
+	var c content
+	err := v.view(local, func(r eventlog.Reader) error {
+		ver, ok := tree.GetVersion(r, id)
+		switch {
+		case !ok:
+			return fmt.Errorf("version %x: %w", id, ErrDamaged)
+		case ver.Size == 0:
+		case ver.IsInline():
+			b, ok := tree.Body(r, id)
+			if !ok || int64(len(b)) != ver.Size {
+				return fmt.Errorf("version %x: bytes: %w", id, ErrDamaged)
+			}
+			c = newInline(b)
+		case ver.Pending:
+			return fmt.Errorf("version %x was never sealed: %w", id, ErrDamaged)
+		default:
+			c = sealed{v.fs.openSealed(ver.Content), ver.Content}
+		}
+		return nil
+	})
+	return c, err
+}
+
+// Write writes p at off.
+func (f *FS) Write(id NodeID, p []byte, off int64) (int, error) {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return 0, err
+	}
+	if err := f.space.check(int64(len(p))); err != nil {
+		return 0, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.buf == nil {
+		ino, err := n.inodeLocked()
+		if err != nil {
+			return 0, err
+		}
+		if err := n.beginEditLocked(ino); err != nil {
+			return 0, f.damaged(n, err)
+		}
+	}
+	w, err := n.buf.WriteAt(p, off)
+	n.wroteLocked()
+	return w, err
+}
+
+func (n *Node) wroteLocked() {
+	now := n.vol.fs.now()
+	n.mtime = now.UnixNano()
+	n.meta.ctime = n.mtime
+	n.lastWrite = now
+}
+
+// beginEditLocked begins an edit over what n shows now. The caller holds n.mu.
+func (n *Node) beginEditLocked(ino tree.Inode) error {
+	if ino.Kind != tree.File {
+		return ErrInvalid
+	}
+	base, err := n.contentLocked(ino)
+	if err != nil {
+		return err
+	}
+	n.startLocked(ino, base)
+	return nil
+}
+
+func (n *Node) startLocked(ino tree.Inode, base content) {
+	n.buf = newBuffer(n.vol.fs.spills, base)
+	if p, ok := base.(*pending); ok {
+		p.below.Store(true)
+	}
+	if len(ino.Heads) > 0 {
+		n.buf.baseVer = ino.Heads[0].ID
+	}
+	n.mtime = ino.Mtime
+	if n.writers == 0 {
+		n.replaces = ino.HeadIDs()
+	}
+	n.vol.fs.table.setDirty(n, true)
+}
+
+// truncateLocked sets the size within an edit. Emptying never reads what was there, damaged or not.
+func (n *Node) truncateLocked(ino tree.Inode, size int64) error {
+	if n.buf == nil {
+		if size == 0 && ino.Kind == tree.File {
+			n.startLocked(ino, nil)
+		} else if err := n.beginEditLocked(ino); err != nil {
+			return err
+		}
+	}
+	if err := n.buf.truncate(size); err != nil {
+		return err
+	}
+	n.wroteLocked()
+	return nil
+}
+
+// Flush is close(2) of a handle: it ends the edit. When it returns the bytes survive kill -9.
+func (f *FS) Flush(id NodeID) error {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return err
+	}
+	if !n.dirty.Load() {
+		return nil
+	}
+	return f.endEdit(n, true)
+}
+
+// Release drops a handle.
+func (f *FS) Release(id NodeID, write bool) {
+	n, err := f.nodeOf(id)
+	if err != nil || n.vol == nil {
+		return
+	}
+	if n.dirty.Load() && write {
+		if err := f.endEdit(n, true); err != nil {
+			f.log.Error("end edit", "err", err)
+		}
+	}
+	n.mu.Lock()
+	n.opens--
+	if write {
+		n.writers--
+	}
+	if n.opens == 0 {
+		n.shown, n.shownVer = nil, tree.VersionID{}
+		n.lastEdit, n.quietEdits = time.Time{}, 0
+		if n.orphan != nil && n.buf != nil {
+			if err := n.buf.discard(); err != nil {
+				f.log.Warn("discard edit of a removed file", "err", err)
+			}
+			n.buf = nil
+			n.vol.fs.table.setDirty(n, false)
+		}
+	}
+	n.mu.Unlock()
+	f.table.dropIdle(n)
+}

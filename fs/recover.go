@@ -1,0 +1,221 @@
+package fs
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+)
+
+// recover takes up what an earlier run left: versions that were closed and not sealed, and edits
+// that an fsync had made durable. It reads their records alone; nothing else of the tree is looked at.
+func (v *Volume) recover() error {
+	recs, err := v.records(localPending)
+	if err != nil {
+		return err
+	}
+	held, err := v.heldOps()
+	if err != nil {
+		return err
+	}
+	// Oldest first, so that an edit finds the version that it stands on.
+	slices.SortFunc(recs, func(a, b foundRecord) int { return int(a.rec.Seq) - int(b.rec.Seq) })
+	var ps []*pending
+	for _, fr := range recs {
+		p, err := v.recoverPending(fr, held)
+		if err != nil {
+			return err
+		}
+		ps = append(ps, p)
+	}
+	for _, p := range ps {
+		if err := v.layer(&p.bytes, p.rec, p.id); err != nil {
+			return err
+		}
+		v.fs.seal.put(p)
+	}
+	journals, err := v.records(localJournal)
+	if err != nil {
+		return err
+	}
+	for _, fr := range journals {
+		if err := v.recoverJournal(fr.rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type foundRecord struct {
+	id  [16]byte
+	rec editRecord
+}
+
+func (v *Volume) records(kind byte) ([]foundRecord, error) {
+	var found []foundRecord
+	var bad error
+	err := v.log.Local(func(r eventlog.Reader) {
+		r.Scan([]byte{kind}, []byte{kind}, func(k, val []byte) bool {
+			fr := foundRecord{}
+			if len(k) != 17 {
+				bad = fmt.Errorf("record of an edit: key %x: %w", k, ErrDamaged)
+				return false
+			}
+			copy(fr.id[:], k[1:])
+			if err := dagcbor.DecodeTrusted(val, &fr.rec); err != nil {
+				bad = fmt.Errorf("record of an edit: %w: %w", ErrDamaged, err)
+				return false
+			}
+			found = append(found, fr)
+			return true
+		})
+	})
+	if err == nil {
+		err = bad
+	}
+	return found, err
+}
+
+// heldOps are the SetContent ops that wait for their bytes, by version.
+func (v *Volume) heldOps() (map[tree.VersionID]tree.SetContent, error) {
+	held, err := v.log.Held()
+	if err != nil {
+		return nil, err
+	}
+	ops := map[tree.VersionID]tree.SetContent{}
+	for _, h := range held {
+		list, err := tree.Decode(h.Event.Body)
+		if err != nil {
+			return nil, fmt.Errorf("held event %d: %w", h.Seq, err)
+		}
+		for _, op := range list {
+			if sc, ok := op.(tree.SetContent); ok {
+				ops[sc.Version.ID] = sc
+			}
+		}
+	}
+	return ops, nil
+}
+
+func (v *Volume) recoverPending(fr foundRecord, held map[tree.VersionID]tree.SetContent) (*pending, error) {
+	p := &pending{vol: v, id: fr.id, rec: fr.rec}
+	if fr.rec.Local {
+		err := v.view(true, func(r eventlog.Reader) error {
+			ver, ok := tree.GetVersion(r, p.id)
+			if !ok {
+				return fmt.Errorf("pending version %x: %w", p.id[:4], ErrDamaged)
+			}
+			p.op = tree.SetContent{ID: fr.rec.File, Version: ver}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		op, ok := held[p.id]
+		if !ok {
+			return nil, fmt.Errorf("pending version %x: its event is missing: %w", p.id[:4], ErrDamaged)
+		}
+		p.op = op
+	}
+	v.pending[p.id] = p
+	return p, nil
+}
+
+// layer puts the bytes that a record describes together; id is the version's, if it is one.
+func (v *Volume) layer(l *layered, rec editRecord, id tree.VersionID) error {
+	*l = layered{size: rec.Size}
+	if rec.Spill == 0 {
+		return v.log.Local(func(r eventlog.Reader) {
+			// What is missing here shows as damage when it is read.
+			l.mem, _ = r.Get(localKey(localBytes, id))
+		})
+	}
+	l.spill = v.fs.spills.existing(rec.Spill)
+	l.spill.unsynced = true
+	l.have = rec.Have
+	l.below = rec.Below
+	base, err := v.base(rec)
+	l.base = base
+	return err
+}
+
+// base opens what an edit stands on.
+func (v *Volume) base(rec editRecord) (content, error) {
+	switch {
+	case rec.Base == tree.VersionID{} || rec.Below == 0:
+		return nil, nil
+	case rec.BaseAs != nil:
+		return sealed{v.fs.openSealed(*rec.BaseAs), *rec.BaseAs}, nil
+	}
+	v.mu.Lock()
+	p, ok := v.pending[rec.Base]
+	v.mu.Unlock()
+	if ok {
+		p.below.Store(true)
+		return p, nil
+	}
+	return v.content(rec.Local, rec.Base)
+}
+
+// recoverJournal brings an edit that a crash interrupted to its end: what fsync acknowledged becomes a version.
+func (v *Volume) recoverJournal(rec editRecord) error {
+	n := v.node(rec.File, rec.Local, 0)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	b := newBuffer(v.fs.spills, nil)
+	if rec.Spill != 0 {
+		if err := v.layer(&b.layered, rec, tree.VersionID{}); err != nil {
+			return err
+		}
+		b.baseVer = rec.Base
+	} else {
+		b.mem = []byte{}
+	}
+	var chunks [][]byte
+	err := v.log.Local(func(r eventlog.Reader) {
+		prefix := localKey(localChunk, rec.File)
+		r.Scan(prefix, prefix, func(_, val []byte) bool {
+			chunks = append(chunks, slices.Clone(val))
+			return true
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		if len(c) < 8 {
+			return fmt.Errorf("journal of %x: %w", rec.File[:4], ErrDamaged)
+		}
+		if _, err := b.WriteAt(c[8:], int64(binary.BigEndian.Uint64(c))); err != nil {
+			return err
+		}
+	}
+	if err := b.truncate(rec.Size); err != nil {
+		return err
+	}
+	n.buf, n.mtime, n.replaces, n.journaled = b, rec.Mtime, rec.Replaces, true
+	v.fs.table.setDirty(n, true)
+	if err := n.endEditLocked(true); err != nil {
+		return fmt.Errorf("end the edit that a crash interrupted: %w", err)
+	}
+	v.fs.table.dropIdle(n)
+	return nil
+}
+
+// Sweep removes spill files that nothing names: leftovers of edits that a crash cut off before anything was
+// promised. It is called once, when all identities have been added.
+func (f *FS) Sweep() error {
+	keep := map[uint64]bool{}
+	for _, v := range f.allVolumes() {
+		v.mu.Lock()
+		for _, p := range v.pending {
+			keep[p.rec.Spill] = true
+		}
+		v.mu.Unlock()
+	}
+	return f.spills.sweep(keep)
+}

@@ -1,0 +1,203 @@
+package fs
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+// Unlink removes a name of anything but a directory.
+func (f *FS) Unlink(parent NodeID, name string) error {
+	dir, err := f.dirOf(parent)
+	if err != nil {
+		return err
+	}
+	p, err := dir.findHere([]byte(name))
+	if err != nil {
+		return err
+	}
+	if p.dirent.Kind == tree.Dir || p.dirent.Kind == tree.Graft {
+		return ErrIsDir
+	}
+	n := dir.vol.node(p.dirent.ID, p.local, 0)
+	defer f.table.dropIdle(n)
+	unlock := lockNodes(dir, n)
+	defer unlock()
+	return dir.vol.update(func(t *txn) error { return t.unlink(dir, n, []byte(name)) })
+}
+
+// findHere resolves a name without stepping through a graft.
+func (dir *Node) findHere(name []byte) (place, error) {
+	if len(name) > tree.MaxName {
+		return place{}, ErrNameTooLong
+	}
+	p := place{vol: dir.vol}
+	err := dir.vol.resolve(dir.file, dir.local, name, func(_ eventlog.Reader, local bool, d tree.Dirent) {
+		p.local, p.dirent = local, d
+	})
+	return p, err
+}
+
+// lockNodes locks several nodes in the order of their numbers, each once.
+func lockNodes(ns ...*Node) (unlock func()) {
+	ns = slices.DeleteFunc(slices.Clone(ns), func(n *Node) bool { return n == nil })
+	slices.SortFunc(ns, func(a, b *Node) int { return int(a.id) - int(b.id) })
+	ns = slices.Compact(ns)
+	for _, n := range ns {
+		n.mu.Lock()
+	}
+	return func() {
+		for _, n := range slices.Backward(ns) {
+			n.mu.Unlock()
+		}
+	}
+}
+
+// unlink removes name of n from dir. Both are locked.
+func (t *txn) unlink(dir, n *Node, name []byte) error {
+	if _, err := dir.parentFor(t); err != nil {
+		return err
+	}
+	r := t.state(n.local)
+	d, ok := tree.Lookup(r, dir.file, name)
+	if !ok || d.ID != n.file {
+		return ErrNotExist
+	}
+	ino, ok := tree.GetInode(r, n.file)
+	if !ok {
+		return fmt.Errorf("unlink %q: no inode: %w", name, ErrDamaged)
+	}
+	if ino.Nlink <= 1 {
+		if err := t.freeze(n, ino); err != nil {
+			return err
+		}
+	}
+	t.apply(n.local, tree.Unlink{
+		Parent: dir.file, Name: name, ID: n.file, Heads: ino.HeadIDs(), Time: t.now,
+	})
+	t.touch(dir)
+	if ino.Nlink > 1 {
+		t.touch(n)
+	}
+	return nil
+}
+
+// freeze makes n an orphan: its last name goes in this change. Programs that hold it open keep its bytes.
+// The caller holds n.mu, and calls it before the op that removes the name.
+func (t *txn) freeze(n *Node, ino tree.Inode) error {
+	o := &orphan{ino: ino}
+	o.ino.Nlink = 0
+	if t.v.fs.table.known(n) {
+		bytes, err := n.contentLocked(ino)
+		if err != nil {
+			// The bytes are damaged; whoever still reads them is told, the name goes all the same.
+			bytes = damagedContent{size: ino.Size(), err: err}
+		}
+		o.bytes = bytes
+		o.xattrs = map[string][]byte{}
+		tree.Xattrs(t.state(n.local), n.file, func(name, val []byte) bool {
+			o.xattrs[string(name)] = slices.Clone(val)
+			return true
+		})
+	}
+	t.DeleteLocal(localKey(localMetaKey, n.file))
+	if n.journaled {
+		t.deleteJournal(n.file)
+	}
+	t.then(func() {
+		n.orphan = o
+		n.meta.ctime = t.now
+		n.journaled = false
+		t.v.fs.table.unname(n)
+	})
+	return nil
+}
+
+// Rmdir removes an empty directory, or an app volume without files.
+func (f *FS) Rmdir(parent NodeID, name string) error {
+	dir, err := f.dirOf(parent)
+	if err != nil {
+		return err
+	}
+	p, err := dir.findHere([]byte(name))
+	if err != nil {
+		return err
+	}
+	switch p.dirent.Kind {
+	case tree.Graft:
+		return f.removeVolume(dir, p, []byte(name))
+	case tree.Dir:
+	default:
+		return ErrNotDir
+	}
+	n := dir.vol.node(p.dirent.ID, p.local, 0)
+	defer f.table.dropIdle(n)
+	unlock := lockNodes(dir, n)
+	defer unlock()
+	return dir.vol.update(func(t *txn) error {
+		if err := t.mustBeEmpty(n); err != nil {
+			return err
+		}
+		return t.unlink(dir, n, []byte(name))
+	})
+}
+
+// mustBeEmpty fails unless directory n has no entry, shared or device-local.
+func (t *txn) mustBeEmpty(n *Node) error {
+	empty := true
+	entry := func(local bool) func(uint64, []byte, tree.Dirent) bool {
+		return func(_ uint64, name []byte, d tree.Dirent) bool {
+			// The device-local tree has directories of the shared one as stepping stones.
+			empty = local && !n.local && !(mayBeLocal(name) && n.localName(t, name))
+			return empty
+		}
+	}
+	tree.ReadDir(t.state(n.local), n.file, 0, entry(n.local))
+	if empty && !n.local {
+		tree.ReadDir(t.state(true), n.file, 0, entry(true))
+	}
+	if !empty {
+		return ErrNotEmpty
+	}
+	return nil
+}
+
+// localName is localChild inside a change.
+func (dir *Node) localName(t *txn, name []byte) bool {
+	ino, _ := tree.GetInode(t.state(false), dir.file)
+	return isLocal(ino.Name, name)
+}
+
+// removeVolume takes an empty app volume out of its home. Its log stays: what was in it can be had back.
+func (f *FS) removeVolume(dir *Node, p place, name []byte) error {
+	in, err := p.throughGraft()
+	if err != nil {
+		return err
+	}
+	root := in.vol.node(tree.RootID, false, 0)
+	defer f.table.dropIdle(root)
+	unlock := lockNodes(dir, root)
+	defer unlock()
+	if err := in.vol.empty(root); err != nil {
+		return err
+	}
+	return dir.vol.update(func(t *txn) error {
+		d, ok := tree.Lookup(t.state(false), dir.file, name)
+		if !ok || d.ID != p.dirent.ID {
+			return ErrNotExist
+		}
+		t.apply(false, tree.Unlink{Parent: dir.file, Name: name, ID: d.ID, Time: t.now})
+		t.touch(dir)
+		t.then(func() {
+			root.orphan = &orphan{ino: tree.Inode{Kind: tree.Dir, Mode: rootMode, UID: tree.Owner, GID: tree.Owner}}
+		})
+		return nil
+	})
+}
+
+// empty fails unless a volume's root directory has no entry.
+func (v *Volume) empty(root *Node) error {
+	return v.update(func(t *txn) error { return t.mustBeEmpty(root) })
+}

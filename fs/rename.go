@@ -1,0 +1,338 @@
+package fs
+
+import (
+	"fmt"
+
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+// What rename(2) may be asked for; the values are Linux's.
+const (
+	RenameNoReplace = 1
+	RenameExchange  = 2
+)
+
+// A move is one rename, with what it found. Every node in it is locked.
+type move struct {
+	from, to         *Node // directories
+	oldName, newName []byte
+	n                *Node // what moves
+	target           *Node // what it replaces or is exchanged with; nil: nothing
+	toLocal          bool  // the new name is device-local
+}
+
+// Rename moves a name. A file or directory that has the new name is replaced in the same moment.
+func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string, flags uint32) error {
+	from, err := f.dirOf(fromDir)
+	if err != nil {
+		return err
+	}
+	to, err := f.dirOf(toDir)
+	if err != nil {
+		f.hintTop(toDir, newName)
+		return err
+	}
+	if flags&^(RenameNoReplace|RenameExchange) != 0 || flags == RenameNoReplace|RenameExchange {
+		return ErrInvalid
+	}
+	if len(newName) > tree.MaxName {
+		return ErrNameTooLong
+	}
+	p, err := from.findHere([]byte(oldName))
+	if err != nil {
+		return err
+	}
+	if from.vol != to.vol || to.isHomeRoot() && p.dirent.Kind == tree.Dir && !p.local {
+		return ErrCrossVolume
+	}
+	m := move{from: from, to: to, oldName: []byte(oldName), newName: []byte(newName)}
+	m.n = from.vol.node(p.dirent.ID, p.local, 0)
+	defer f.table.dropIdle(m.n)
+	m.toLocal = to.localChild(m.newName)
+	q, err := to.findHere(m.newName)
+	if err == nil {
+		m.target = to.vol.node(q.dirent.ID, q.local, 0)
+		defer f.table.dropIdle(m.target)
+	} else if flags&RenameExchange != 0 {
+		return err
+	}
+	if m.target != nil && flags&RenameNoReplace != 0 {
+		return ErrExist
+	}
+	if m.target == m.n {
+		return nil // two names of one file: POSIX does nothing
+	}
+	unlock := lockNodes(from, to, m.n, m.target)
+	defer unlock()
+	if p.dirent.Kind == tree.Graft {
+		return f.renameVolume(m, p, q)
+	}
+	return from.vol.update(func(t *txn) error {
+		if flags&RenameExchange != 0 {
+			return t.exchange(m)
+		}
+		return t.rename(m)
+	})
+}
+
+// renameVolume moves an app volume's name within its home.
+func (f *FS) renameVolume(m move, p, q place) error {
+	if !m.to.isHomeRoot() {
+		return ErrCrossVolume
+	}
+	if m.target != nil {
+		if q.dirent.Kind != tree.Graft {
+			return ErrNotDir
+		}
+		in, err := q.throughGraft()
+		if err != nil {
+			return err
+		}
+		root := in.vol.node(tree.RootID, false, 0)
+		defer f.table.dropIdle(root)
+		root.mu.Lock()
+		defer root.mu.Unlock()
+		if err := in.vol.empty(root); err != nil {
+			return err
+		}
+	}
+	return m.from.vol.update(func(t *txn) error {
+		op := tree.Rename{
+			ID: p.dirent.ID, From: m.from.file, OldName: m.oldName, To: m.to.file, NewName: m.newName, Time: t.now,
+		}
+		if m.target != nil {
+			op.Replaced = q.dirent.ID
+		}
+		t.apply(false, op)
+		t.touch(m.from)
+		return nil
+	})
+}
+
+// rename makes the move an event; one that replaces a file by one made for this save is an edit of that file.
+func (t *txn) rename(m move) error {
+	ino, target, err := t.checkMove(m)
+	if err != nil {
+		return err
+	}
+	local := m.n.local
+	if local != m.toLocal || m.target != nil && m.target.local != local {
+		return ErrCrossVolume // mv copies: an ordinary edit where it arrives, a delete where it leaves
+	}
+	switch {
+	case m.target == nil:
+		t.apply(local, tree.Rename{
+			ID: m.n.file, From: m.from.file, OldName: m.oldName, To: m.to.file, NewName: m.newName,
+			Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
+		})
+		t.touch(m.n)
+	case t.isSave(m, ino, target):
+		if err := t.save(m, ino, target); err != nil {
+			return err
+		}
+	default:
+		if err := t.replace(m, target); err != nil {
+			return err
+		}
+	}
+	t.touch(m.from)
+	if m.to != m.from {
+		t.touch(m.to)
+	}
+	return nil
+}
+
+// checkMove reads what moves and what it replaces, and refuses what rename(2) refuses.
+func (t *txn) checkMove(m move) (ino, target tree.Inode, err error) {
+	if _, err = m.from.parentFor(t); err != nil {
+		return
+	}
+	if _, err = m.to.parentFor(t); err != nil {
+		return
+	}
+	r := t.state(m.n.local)
+	d, ok := tree.Lookup(r, m.from.file, m.oldName)
+	if !ok || d.ID != m.n.file {
+		return ino, target, ErrNotExist
+	}
+	if ino, ok = tree.GetInode(r, m.n.file); !ok {
+		return ino, target, fmt.Errorf("rename %q: no inode: %w", m.oldName, ErrDamaged)
+	}
+	if ino.Kind == tree.Dir && tree.IsBelow(t.state(m.to.local), m.to.file, m.n.file) {
+		return ino, target, ErrInvalid
+	}
+	if m.target == nil {
+		return
+	}
+	rt := t.state(m.target.local)
+	d, ok = tree.Lookup(rt, m.to.file, m.newName)
+	if !ok || d.ID != m.target.file {
+		return ino, target, ErrNotExist
+	}
+	if target, ok = tree.GetInode(rt, m.target.file); !ok {
+		return ino, target, fmt.Errorf("rename over %q: no inode: %w", m.newName, ErrDamaged)
+	}
+	switch {
+	case target.Kind == tree.Graft:
+		return ino, target, ErrCrossVolume
+	case ino.Kind == tree.Dir && target.Kind != tree.Dir:
+		return ino, target, ErrNotDir
+	case ino.Kind != tree.Dir && target.Kind == tree.Dir:
+		return ino, target, ErrIsDir
+	case target.Kind == tree.Dir:
+		return ino, target, t.mustBeEmpty(m.target)
+	}
+	return ino, target, nil
+}
+
+// isSave reports whether m is the end of an atomic save: a file that this mount made while the target
+// was there, with one name, replaces a file with one name.
+func (t *txn) isSave(m move, ino, target tree.Inode) bool {
+	return ino.Kind == tree.File && target.Kind == tree.File && ino.Nlink == 1 && target.Nlink == 1 &&
+		ino.Btime >= target.Btime && len(ino.Heads) > 0 && len(target.Heads) > 0
+}
+
+// save makes the rename an edit of the target. Programs see what rename(2) promises: the path has the new
+// file's inode number, and who holds the old inode keeps the old bytes.
+func (t *txn) save(m move, ino, target tree.Inode) error {
+	if err := t.freeze(m.target, target); err != nil {
+		return err
+	}
+	file := m.target.file
+	t.apply(m.n.local, tree.Save{
+		Target: file, TargetHeads: target.HeadIDs(), Dir: m.to.file, Name: m.newName,
+		Source: m.n.file, FromDir: m.from.file, FromName: m.oldName,
+		Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
+	})
+	meta := m.n.meta
+	meta.ctime = t.now
+	meta.ino = m.n.ino
+	t.DeleteLocal(localKey(localMetaKey, m.n.file))
+	t.setMeta(file, meta)
+	if err := t.moveJournal(m.n, file); err != nil {
+		return err
+	}
+	t.then(func() {
+		m.n.meta = meta
+		t.v.fs.table.rebind(m.n, file)
+	})
+	return nil
+}
+
+// replace makes the rename take the target's name away from it.
+func (t *txn) replace(m move, target tree.Inode) error {
+	last := target.Nlink <= 1 || target.Kind == tree.Dir
+	if last {
+		if err := t.freeze(m.target, target); err != nil {
+			return err
+		}
+	} else {
+		t.touch(m.target)
+	}
+	t.apply(m.n.local, tree.Rename{
+		ID: m.n.file, From: m.from.file, OldName: m.oldName, To: m.to.file, NewName: m.newName,
+		Replaced: m.target.file, ReplacedHeads: target.HeadIDs(),
+		Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
+	})
+	t.touch(m.n)
+	return nil
+}
+
+// exchange swaps two names.
+func (t *txn) exchange(m move) error {
+	if m.n.local != m.target.local || m.n.local != m.toLocal {
+		return ErrCrossVolume
+	}
+	a, okA := tree.Lookup(t.state(m.n.local), m.from.file, m.oldName)
+	b, okB := tree.Lookup(t.state(m.n.local), m.to.file, m.newName)
+	if !okA || !okB || a.ID != m.n.file || b.ID != m.target.file {
+		return ErrNotExist
+	}
+	if b.Kind == tree.Graft {
+		return ErrCrossVolume
+	}
+	r := t.state(m.to.local)
+	if a.Kind == tree.Dir && tree.IsBelow(r, m.to.file, a.ID) || b.Kind == tree.Dir && tree.IsBelow(r, m.from.file, b.ID) {
+		return ErrInvalid
+	}
+	t.apply(m.n.local, tree.Exchange{
+		A: a.ID, DirA: m.from.file, NameA: m.oldName, B: b.ID, DirB: m.to.file, NameB: m.newName, Time: t.now,
+	})
+	t.touch(m.n)
+	t.touch(m.target)
+	t.touch(m.from)
+	if m.to != m.from {
+		t.touch(m.to)
+	}
+	return nil
+}
+
+// Link gives a file one more name.
+func (f *FS) Link(id, parent NodeID, name string) (Entry, error) {
+	n, err := f.nodeOf(id)
+	if err != nil {
+		return Entry{}, err
+	}
+	dir, err := f.dirOf(parent)
+	if err != nil {
+		f.hintTop(parent, name)
+		return Entry{}, err
+	}
+	if len(name) > tree.MaxName {
+		return Entry{}, ErrNameTooLong
+	}
+	if n.vol != dir.vol || n.local != dir.localChild([]byte(name)) {
+		return Entry{}, ErrCrossVolume
+	}
+	unlock := lockNodes(n, dir)
+	defer unlock()
+	var ino tree.Inode
+	err = n.vol.update(func(t *txn) error {
+		if _, err := dir.parentFor(t); err != nil {
+			return err
+		}
+		if n.orphan != nil {
+			return ErrNotExist
+		}
+		r := t.state(n.local)
+		if ino, _ = tree.GetInode(r, n.file); ino.Kind == tree.Dir {
+			return ErrPermission
+		}
+		if _, ok := tree.Lookup(r, dir.file, []byte(name)); ok {
+			return ErrExist
+		}
+		t.apply(n.local, tree.Link{
+			ID: n.file, Parent: dir.file, Name: []byte(name),
+			Path: n.vol.pathOf(t.state(dir.local), dir.file), Time: t.now,
+		})
+		var ok bool
+		if ino, ok = tree.GetInode(r, n.file); !ok {
+			return ErrNotExist
+		}
+		t.touch(n)
+		t.touch(dir)
+		return nil
+	})
+	if err != nil {
+		return Entry{}, err
+	}
+	f.table.ref(n.vol, n.file, n.local, 1, func() localMeta { return n.meta })
+	return Entry{Node: n.id, Attr: n.attrLocked(ino)}, nil
+}
+
+// changed tells the kernel what a rebase or a frame from elsewhere changed under it.
+func (v *Volume) changed(keys [][]byte) {
+	i := v.fs.invalidate.Load()
+	if i == nil {
+		return
+	}
+	tree.Changed(keys, func(file tree.FileID) {
+		if n, ok := v.fs.table.peek(v, file); ok {
+			(*i).InvalidateNode(n.id)
+		}
+	}, func(dir tree.FileID, name []byte) {
+		if n, ok := v.fs.table.peek(v, dir); ok {
+			(*i).InvalidateEntry(n.id, string(name))
+		}
+	})
+}

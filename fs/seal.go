@@ -1,0 +1,304 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+	"github.com/rhizome-fs/rhizome/internal/store"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// A pending is a closed version whose bytes are not in the block store yet. It is content all along: its readers do
+// not notice when its bytes move there.
+type pending struct {
+	vol *Volume
+	id  tree.VersionID
+	rec editRecord
+	op  tree.SetContent
+
+	below atomic.Bool // an edit stands on it
+
+	mu    sync.RWMutex
+	bytes layered
+	as    *ipld.Content // where they are once sealed
+	now   content       // reads them then
+}
+
+func (v *Volume) newPending(n *Node, id tree.VersionID) *pending {
+	return &pending{vol: v, id: id, rec: n.record(n.buf), bytes: n.buf.layered}
+}
+
+func (p *pending) Size() int64 { return p.rec.Size }
+
+func (p *pending) ReadAt(b []byte, off int64) (int, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.now != nil {
+		return p.now.ReadAt(b, off)
+	}
+	return p.bytes.ReadAt(b, off)
+}
+
+func (p *pending) sealedForm() *ipld.Content {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.as
+}
+
+// sync makes the bytes durable where they are.
+func (p *pending) sync() error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.now != nil || p.bytes.spill == nil {
+		return nil
+	}
+	return p.bytes.spill.sync()
+}
+
+// moved lets go of where the bytes were.
+func (p *pending) moved(c ipld.Content) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = sealed{p.vol.fs.openSealed(c), c}
+	s := p.bytes.spill
+	p.bytes = layered{}
+	if s != nil {
+		return s.remove()
+	}
+	return nil
+}
+
+// hold makes the version visible, and leaves a record of where its bytes are. Its event may not leave the
+// device before they are sealed.
+func (t *txn) hold(p *pending, op tree.SetContent) {
+	p.op = op
+	p.rec.settle(p.bytes.base)
+	if p.rec.Local {
+		t.apply(true, op)
+	} else {
+		p.rec.Seq = uint64(t.AppendHeld(eventlog.Event{Time: t.now, Body: tree.Encode(op)}))
+	}
+	if p.bytes.spill == nil {
+		t.SetLocal(localKey(localBytes, p.id), p.bytes.mem)
+	}
+	t.SetLocal(localKey(localPending, p.id), dagcbor.Encode(p.rec))
+	t.then(func() {
+		t.v.mu.Lock()
+		t.v.pending[p.id] = p
+		t.v.mu.Unlock()
+	})
+}
+
+// sealQueue is what waits for being sealed, oldest first.
+type sealQueue struct {
+	mu   sync.Mutex
+	list []*pending
+	busy bool
+	wake chan struct{}
+}
+
+func (q *sealQueue) put(p *pending) {
+	q.mu.Lock()
+	q.list = append(q.list, p)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	sealBatch      = 256
+	sealBatchBytes = 16 << 20
+)
+
+// take returns the next few that one sync of the segments can serve.
+func (q *sealQueue) take() []*pending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, bytes := 0, int64(0)
+	for n < len(q.list) && n < sealBatch && (n == 0 || bytes+q.list[n].rec.Size <= sealBatchBytes) {
+		bytes += q.list[n].rec.Size
+		n++
+	}
+	batch := q.list[:n:n]
+	q.list = q.list[n:]
+	q.busy = n > 0
+	return batch
+}
+
+// back returns what could not be sealed to the head of the queue.
+func (q *sealQueue) back(batch []*pending) {
+	q.mu.Lock()
+	q.list = append(batch, q.list...)
+	q.mu.Unlock()
+}
+
+// Unsealed counts the closed versions whose bytes are not in the block store yet.
+func (f *FS) Unsealed() int {
+	f.seal.mu.Lock()
+	defer f.seal.mu.Unlock()
+	n := len(f.seal.list)
+	if f.seal.busy {
+		n++
+	}
+	return n
+}
+
+const sealRetry = 2 * time.Second
+
+// runSealing seals closed versions in the background, one batch after the other.
+func (f *FS) runSealing(ctx context.Context) {
+	for {
+		batch := f.seal.take()
+		if len(batch) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-f.seal.wake:
+			}
+			continue
+		}
+		if err := f.sealAll(ctx, batch); err != nil {
+			f.seal.back(batch)
+			if ctx.Err() != nil {
+				return
+			}
+			f.log.Error("seal content; it is kept and tried again", "err", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(sealRetry):
+			}
+		}
+	}
+}
+
+// sealAll cuts, seals and stores the bytes of a batch, syncs them once, and then lets their events go.
+func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
+	// From being put to being named by the state, blocks are reached by nothing.
+	defer f.blocks.Hold()()
+	done := make([]ipld.Content, len(batch))
+	for i, p := range batch {
+		c, err := p.write(ctx)
+		if errors.Is(err, ErrDamaged) || errors.Is(err, ipld.ErrDamaged) {
+			f.damage.add(p.vol, p.rec.File, err)
+		}
+		if err != nil {
+			return fmt.Errorf("seal version %x: %w", p.id[:4], err)
+		}
+		done[i] = c
+	}
+	if err := f.blocks.Sync(); err != nil {
+		return fmt.Errorf("sync blocks: %w", err)
+	}
+	for i, p := range batch {
+		if err := p.vol.sealed(p, done[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pending) write(ctx context.Context) (ipld.Content, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.as != nil {
+		return *p.as, nil
+	}
+	var r io.ReaderAt = &p.bytes
+	if p.bytes.base != nil && p.bytes.below > 0 {
+		if old := sealedForm(p.bytes.base); old != nil {
+			return p.vol.sealer.Update(ctx, p.vol.fs.blocks, *old, p.rec.Size, p.bytes.dirty(), r)
+		}
+	}
+	return p.vol.sealer.Write(ctx, p.vol.fs.blocks, r, p.rec.Size)
+}
+
+// sealed puts the final form of a version in place of its pending one, in the event and in the state.
+func (v *Volume) sealed(p *pending, c ipld.Content) error {
+	v.mu.Lock()
+	_, waits := v.pending[p.id]
+	v.mu.Unlock()
+	if !waits {
+		return nil // an earlier try came this far
+	}
+	op := p.op
+	op.Version.Pending = false
+	op.Version.Content = c
+	// Records of edits that stand on p are made under the log's lock: those made before this change are
+	// amended by it, those made after it see p.as.
+	p.mu.Lock()
+	p.as = &c
+	p.mu.Unlock()
+	err := v.updateTo(store.Applied, func(t *txn) error {
+		patch := func(s eventlog.State) { tree.Sealed(s, op.Version) }
+		if p.rec.Local {
+			patch(localState{t.Tx})
+		} else if err := t.Amend(eventlog.LocalSeq(p.rec.Seq), tree.Encode(op), patch); err != nil {
+			return err
+		}
+		t.DeleteLocal(localKey(localPending, p.id))
+		t.DeleteLocal(localKey(localBytes, p.id))
+		if p.below.Load() {
+			t.settle(p.id, c)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("seal version %x: %w", p.id[:4], err)
+	}
+	err = p.moved(c)
+	v.mu.Lock()
+	delete(v.pending, p.id)
+	v.mu.Unlock()
+	return err
+}
+
+// settle tells the records of edits that stand on a version where its bytes are now: the version itself may go
+// before they end.
+func (t *txn) settle(base tree.VersionID, c ipld.Content) {
+	for _, kind := range []byte{localPending, localJournal} {
+		type change struct{ key, val []byte }
+		var changes []change
+		t.ScanLocal([]byte{kind}, []byte{kind}, func(k, val []byte) bool {
+			var rec editRecord
+			if dagcbor.DecodeTrusted(val, &rec) == nil && rec.Base == base && rec.BaseAs == nil {
+				rec.BaseAs = &c
+				changes = append(changes, change{append([]byte(nil), k...), dagcbor.Encode(rec)})
+			}
+			return true
+		})
+		for _, ch := range changes {
+			t.SetLocal(ch.key, ch.val)
+		}
+	}
+}
+
+// syncPending makes the bytes of closed versions durable where they are: the store calls it before its own
+// periodic sync.
+func (f *FS) syncPending() error {
+	var first error
+	for _, v := range f.allVolumes() {
+		v.mu.Lock()
+		ps := make([]*pending, 0, len(v.pending))
+		for _, p := range v.pending {
+			ps = append(ps, p)
+		}
+		v.mu.Unlock()
+		for _, p := range ps {
+			if err := p.sync(); err != nil && first == nil {
+				first = err
+			}
+		}
+	}
+	return first
+}

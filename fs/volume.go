@@ -1,0 +1,227 @@
+package fs
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/store"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// A Volume is one live tree. Its state is in the database; what is here are the contents that
+// are still being sealed.
+type Volume struct {
+	fs     *FS
+	home   *home
+	id     identity.VolumeID
+	inoKey [32]byte
+	log    *eventlog.Log
+	sealer *ipld.Sealer
+	author eventlog.Author
+	local  *tree.Reducer // for the device-local part
+	isHome bool
+
+	mu      sync.Mutex
+	pending map[tree.VersionID]*pending
+}
+
+// openVolume opens a volume once. name is for messages.
+func (f *FS) openVolume(h *home, id identity.VolumeID, name string) (*Volume, error) {
+	f.mu.Lock()
+	v, ok := f.volumes[id]
+	f.mu.Unlock()
+	if ok {
+		return v, nil
+	}
+	o, err := h.id.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	v = &Volume{
+		fs: f, home: h, id: id, inoKey: h.id.InoKey, log: o.Log, sealer: o.Sealer, author: o.Author,
+		local: tree.New(), pending: map[tree.VersionID]*pending{},
+	}
+	if err := v.begin(); err != nil {
+		return nil, fmt.Errorf("begin volume: %w", err)
+	}
+	if err := v.recover(); err != nil {
+		return nil, fmt.Errorf("recover volume: %w", err)
+	}
+	f.mu.Lock()
+	f.volumes[id] = v
+	f.mu.Unlock()
+	v.log.OnChange(v.changed)
+	return v, nil
+}
+
+// begin writes a new volume's first event, which names its reducer.
+func (v *Volume) begin() error {
+	s := v.log.Stats()
+	if s.CommittedEvents+s.TentativeEvents+s.UnframedEvents > 0 {
+		return nil
+	}
+	return v.update(func(t *txn) error {
+		t.apply(false, tree.Begin{Reducer: v.local.Name(), Time: t.now})
+		return nil
+	})
+}
+
+// view calls fn with the shared or the device-local state.
+func (v *Volume) view(local bool, fn func(r eventlog.Reader) error) error {
+	var err error
+	read := v.log.View
+	if local {
+		read = v.log.Local
+	}
+	if e := read(func(r eventlog.Reader) {
+		if local {
+			r = localReader{r}
+		}
+		err = fn(r)
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+// A txn is one change of a volume: events, state and device-local records in one batch.
+type txn struct {
+	*eventlog.Tx
+	v    *Volume
+	now  int64
+	done []func() // what changes in memory once the change is made; node locks are still held
+}
+
+// update runs fn as one atomic change, and returns when it is in the kernel's hands: it survives kill -9.
+// If fn fails nothing has changed.
+func (v *Volume) update(fn func(t *txn) error) error {
+	return v.updateTo(store.Handed, fn)
+}
+
+func (v *Volume) updateTo(d store.Durability, fn func(t *txn) error) error {
+	t := txn{v: v, now: v.fs.now().UnixNano()}
+	c, err := v.log.Update(func(tx *eventlog.Tx) error {
+		t.Tx = tx
+		return fn(&t)
+	})
+	if err != nil {
+		return err
+	}
+	for _, fn := range t.done {
+		fn()
+	}
+	err = c.Wait(d)
+	v.home.id.Wake()
+	return err
+}
+
+// apply appends an event of one op, or changes the device-local tree alone.
+func (t *txn) apply(local bool, ops ...tree.Op) {
+	ev := eventlog.Event{Time: t.now, Body: tree.Encode(ops...)}
+	if local {
+		t.v.local.Apply(localState{t.Tx}, t.v.author, ev)
+		return
+	}
+	t.Append(ev)
+}
+
+// state is what the reducer sees of the shared or the device-local tree.
+func (t *txn) state(local bool) eventlog.Reader {
+	if local {
+		return localState{t.Tx}
+	}
+	return t.Tx
+}
+
+// Device-local keys: a kind byte and what it is about. Versions' and files' ids are 16 bytes.
+const (
+	localMetaKey  = 'L' // FileID: localMeta
+	localPending  = 'P' // VersionID: pendingRecord
+	localBytes    = 'Q' // VersionID: the bytes of small pending content
+	localJournal  = 'J' // FileID: journalRecord, what fsync made durable of an edit that goes on
+	localChunk    = 'K' // FileID, offset (8), : bytes of the journal
+	localTreeKeys = 'T' // the device-local tree's state
+)
+
+func localKey[ID ~[16]byte](kind byte, id ID) []byte {
+	k := make([]byte, 17, 25)
+	k[0] = kind
+	copy(k[1:], id[:])
+	return k
+}
+
+// setMeta stores n's device-local times.
+func (t *txn) setMeta(file tree.FileID, m localMeta) {
+	t.SetLocal(localKey(localMetaKey, file), m.encode())
+}
+
+// then has fn called once the change is made.
+func (t *txn) then(fn func()) { t.done = append(t.done, fn) }
+
+// touch makes n's ctime now. The caller holds n.mu.
+func (t *txn) touch(n *Node) {
+	m := n.meta
+	m.ctime = t.now
+	t.setMeta(n.file, m)
+	t.then(func() { n.meta.ctime = m.ctime })
+}
+
+// localState lets the reducer keep the device-local tree under its own prefix.
+type localState struct{ tx *eventlog.Tx }
+
+func treeKey(key []byte) []byte {
+	return append(append(make([]byte, 0, 1+len(key)), localTreeKeys), key...)
+}
+
+func (s localState) Get(key []byte) ([]byte, bool) { return s.tx.GetLocal(treeKey(key)) }
+func (s localState) Set(key, val []byte)           { s.tx.SetLocal(treeKey(key), val) }
+func (s localState) Delete(key []byte)             { s.tx.DeleteLocal(treeKey(key)) }
+func (s localState) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
+	s.tx.ScanLocal(treeKey(prefix), treeKey(from), func(k, v []byte) bool { return fn(k[1:], v) })
+}
+
+// localReader is localState for reading only.
+type localReader struct{ r eventlog.Reader }
+
+func (s localReader) Get(key []byte) ([]byte, bool) { return s.r.Get(treeKey(key)) }
+func (s localReader) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
+	s.r.Scan(treeKey(prefix), treeKey(from), func(k, v []byte) bool { return fn(k[1:], v) })
+}
+
+// meta reads a file's device-local times.
+func (v *Volume) meta(file tree.FileID) localMeta {
+	var m localMeta
+	v.log.Local(func(r eventlog.Reader) {
+		if b, ok := r.Get(localKey(localMetaKey, file)); ok {
+			m = decodeMeta(b)
+		}
+	})
+	return m
+}
+
+// node finds or makes the node of a file and counts lookups of the kernel.
+func (v *Volume) node(file tree.FileID, local bool, lookups uint64) *Node {
+	return v.fs.table.ref(v, file, local, lookups, func() localMeta { return v.meta(file) })
+}
+
+// graft is a volume's place in a home volume.
+type graft struct {
+	name string
+	vol  identity.VolumeID
+}
+
+func graftsOf(r eventlog.Reader) []graft {
+	var gs []graft
+	tree.ReadDir(r, tree.RootID, 0, func(_ uint64, name []byte, d tree.Dirent) bool {
+		if d.Kind == tree.Graft {
+			if ino, ok := tree.GetInode(r, d.ID); ok {
+				gs = append(gs, graft{string(name), ino.Volume})
+			}
+		}
+		return true
+	})
+	return gs
+}

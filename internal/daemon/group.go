@@ -1,0 +1,50 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// A group runs what a daemon does in the background. The first failure ends all.
+type group struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	broken chan struct{} // closed at the first failure
+
+	mu  sync.Mutex
+	err error
+}
+
+func newGroup(ctx context.Context, cancel context.CancelFunc) *group {
+	return &group{ctx: ctx, cancel: cancel, broken: make(chan struct{})}
+}
+
+// start runs fn until the group's context is done or fn fails.
+func (g *group) start(name string, fn func(ctx context.Context) error) {
+	g.wg.Go(func() {
+		err := fn(g.ctx)
+		if err == nil || errors.Is(err, context.Canceled) {
+			return
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.err == nil {
+			g.err = fmt.Errorf("%s: %w", name, err)
+			close(g.broken)
+		}
+	})
+}
+
+// failed is closed when something has failed.
+func (g *group) failed() <-chan struct{} { return g.broken }
+
+// wait waits for all, and returns the first failure.
+func (g *group) wait() error {
+	g.wg.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}

@@ -1,0 +1,198 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+	"github.com/rhizome-fs/rhizome/raftstore"
+)
+
+const (
+	// idle is for how long nothing must have been sent for an event to go at once.
+	idle = 100 * time.Millisecond
+	// gather is how long events are gathered otherwise.
+	gather = 200 * time.Millisecond
+	// maxEvents is how many events a frame gathers at most.
+	maxEvents = 4096
+	// maxEntry is about how many bytes of frames one entry of the order holds.
+	maxEntry = 1 << 20
+)
+
+// poke says that there may be events to frame. It never blocks.
+func (i *ident) poke() { kick(i.wake) }
+
+func kick(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// frame turns unframed events into frames: at once if nothing was sent for a while, else gathered.
+func (i *ident) frame(ctx context.Context) error {
+	var last time.Time
+	kick(i.propose) // what an earlier run left
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-i.wake:
+		}
+		if since := time.Since(last); since < idle {
+			if !sleep(ctx, gather-since) {
+				return nil
+			}
+		}
+		n, err := i.cutAll()
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			last = time.Now()
+			kick(i.propose)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// cutAll frames what every volume has. Nothing leaves the device before it is on its disk.
+func (i *ident) cutAll() (int, error) {
+	n := 0
+	for _, l := range i.allLogs() {
+		for {
+			if unframed, held := l.Pending(); unframed == 0 || unframed == held {
+				break
+			}
+			f, err := l.Cut(maxEvents)
+			if errors.Is(err, eventlog.ErrForked) {
+				err = i.newIncarnation(l)
+				if err == nil {
+					continue
+				}
+			}
+			if err != nil {
+				return n, fmt.Errorf("frame events: %w", err)
+			}
+			if f == nil {
+				break
+			}
+			n++
+		}
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	return n, i.d.st.Sync()
+}
+
+// newIncarnation goes on in another feed: this store's own has two branches.
+func (i *ident) newIncarnation(l *eventlog.Log) error {
+	n, err := identity.NewIncarnation(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("begin a new incarnation: %w", err)
+	}
+	i.d.log.Warn("this store runs elsewhere too, or was restored from a copy: going on as a new incarnation")
+	return l.NewIncarnation(eventlog.Feed{Volume: l.Volume(), Device: i.keys.Device(), Incarnation: n})
+}
+
+// An entry of the order is a list of whole frames, of any of the identity's volumes.
+type entry [][]byte
+
+// proposeAll proposes what is tentative, in its order, until there is nothing left.
+func (i *ident) proposeAll(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-i.propose:
+		}
+		for {
+			e, err := i.nextEntry()
+			if err != nil {
+				return err
+			}
+			if len(e) == 0 {
+				break
+			}
+			err = i.seq.Propose(ctx, dagcbor.Encode(e))
+			if ctx.Err() != nil || errors.Is(err, raftstore.ErrStopped) {
+				return nil
+			}
+			if err != nil {
+				// Unknown: if it was committed it is no longer tentative, and else it is proposed again.
+				i.d.log.Warn("propose", "err", err)
+				if !sleep(ctx, idle) {
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// nextEntry gathers tentative frames.
+func (i *ident) nextEntry() (entry, error) {
+	var e entry
+	size := 0
+	for _, l := range i.allLogs() {
+		err := l.Uncommitted(func(f *eventlog.Frame) bool {
+			if size > 0 && size+len(f.Raw) > maxEntry {
+				return false
+			}
+			e = append(e, f.Raw)
+			size += len(f.Raw)
+			return true
+		})
+		if err != nil {
+			return nil, fmt.Errorf("gather frames: %w", err)
+		}
+	}
+	return e, nil
+}
+
+// apply takes an entry that has its place in the order.
+func (i *ident) apply(idx eventlog.Index, data []byte) error {
+	var e entry
+	if err := dagcbor.Decode(data, &e); err != nil {
+		i.d.log.Warn("entry of the order is passed over", "index", idx, "err", err)
+		return nil
+	}
+	byVolume := map[identity.VolumeID][][]byte{}
+	var order []identity.VolumeID
+	for _, raw := range e {
+		f, err := eventlog.ParseFrame(raw)
+		if err != nil {
+			i.d.log.Warn("frame in the order is passed over", "index", idx, "err", err)
+			continue
+		}
+		if byVolume[f.Volume] == nil {
+			order = append(order, f.Volume)
+		}
+		byVolume[f.Volume] = append(byVolume[f.Volume], raw)
+	}
+	for _, v := range order {
+		o, err := i.openVolume(v)
+		if err != nil {
+			return fmt.Errorf("apply %d: %w", idx, err)
+		}
+		if err := o.Log.Commit(idx, byVolume[v]...); err != nil {
+			return fmt.Errorf("apply %d: %w", idx, err)
+		}
+	}
+	return nil
+}

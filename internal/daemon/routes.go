@@ -1,0 +1,116 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/rhizome-fs/rhizome/fs/mount"
+	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/control"
+)
+
+// routes answers the command line.
+func (d *daemon) routes() *control.Server {
+	s := control.NewServer(d.opts.Version, d.log)
+	control.Handle(s, control.StatusRoute, func(context.Context, struct{}) (control.Status, error) { return d.status() })
+	control.Handle(s, control.ChecksRoute, func(context.Context, struct{}) ([]control.Check, error) {
+		return d.checks(), nil
+	})
+	control.Handle(s, control.WhereRoute, d.where)
+	control.Handle(s, control.UnmountRoute, d.unmount)
+	control.HandleStream(s, control.LogRoute, d.history)
+	control.Handle(s, control.IdentityList, func(context.Context, struct{}) ([]control.Identity, error) {
+		return d.identities(), nil
+	})
+	control.Handle(s, control.IdentityNew, d.newIdentity)
+	control.Handle(s, control.IdentityName, d.renameIdentity)
+	control.Handle(s, control.PhraseRoute, func(_ context.Context, q control.PhraseRequest) (control.Phrase, error) {
+		i, err := d.named(q.Identity)
+		if err != nil {
+			return control.Phrase{}, err
+		}
+		return phraseOf(i.keys)
+	})
+	control.Handle(s, control.ForgetRoute, func(_ context.Context, q control.ForgetRequest) (control.Identity, error) {
+		i, err := d.named(q.Identity)
+		if err != nil {
+			return control.Identity{}, err
+		}
+		return describe(i.keys), forget(i.keys, q.Words, d.saveKeys)
+	})
+	return s
+}
+
+func (d *daemon) saveKeys(k *identity.Keyring) error {
+	return k.Save(d.st.FS(), d.st.Path(keyringDir))
+}
+
+// where says what a path inside the mount belongs to.
+func (d *daemon) where(_ context.Context, q control.WhereRequest) (control.Where, error) {
+	rel, err := filepath.Rel(d.conn.Dir(), string(q.Path))
+	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+		return control.Where{}, control.Fail(control.NotFound, fmt.Errorf("%s is not inside %s", q.Path, d.conn.Dir()), "")
+	}
+	var path []string
+	if rel != "." {
+		path = strings.Split(rel, "/")
+	}
+	vol, ident, name, below, ok := d.fs.Where(path)
+	if !ok {
+		return control.Where{}, control.Fail(control.NotFound, fmt.Errorf("there is no identity %q", path[0]), "see: rhizome identity list")
+	}
+	if ident == "" {
+		return control.Where{}, nil
+	}
+	return control.Where{
+		Identity: ident, Volume: control.VolumeID(vol.String()), Label: label(ident, name),
+		Path: control.Name(strings.Join(below, "/")),
+	}, nil
+}
+
+// label is a volume's name for people.
+func label(ident, name string) control.Name {
+	if name == "" {
+		return control.Name(ident)
+	}
+	return control.Name(ident + "/" + name)
+}
+
+// unmount takes the mount away, or names who uses it.
+func (d *daemon) unmount(_ context.Context, q control.UnmountRequest) (control.UnmountAnswer, error) {
+	err := d.conn.Unmount()
+	var busy *mount.BusyError
+	switch {
+	case errors.As(err, &busy) && q.Force:
+		if err := errors.Join(d.fs.Sync(), d.conn.Detach()); err != nil {
+			return control.UnmountAnswer{}, err
+		}
+	case errors.As(err, &busy):
+		var a control.UnmountAnswer
+		for _, h := range busy.Holders {
+			a.Holders = append(a.Holders, holder(h))
+		}
+		for _, m := range busy.Mounts {
+			a.Holders = append(a.Holders, control.Holder{Command: "a mount", Paths: []control.Name{control.Name(m)}})
+		}
+		if len(a.Holders) == 0 {
+			return a, control.Fail(control.InUse, err, "see: fuser -vm "+d.conn.Dir())
+		}
+		return a, nil
+	case err != nil:
+		return control.UnmountAnswer{}, err
+	}
+	// Serve has returned; run goes on to finish. What programs wrote is made durable before they are told.
+	return control.UnmountAnswer{}, d.fs.Finish()
+}
+
+func holder(h mount.Holder) control.Holder {
+	c := control.Holder{PID: h.PID, Command: control.Name(h.Command)}
+	for _, p := range h.Paths {
+		c.Paths = append(c.Paths, control.Name(p))
+	}
+	return c
+}

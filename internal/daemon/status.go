@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/internal/control"
+)
+
+// lowSpace is what the disk should have free.
+const lowSpace = 2 << 30
+
+// status gathers what a person may want to know.
+func (d *daemon) status() (control.Status, error) {
+	vols, err := d.fs.Volumes()
+	if err != nil {
+		return control.Status{}, err
+	}
+	total, free := d.fs.Space()
+	s := control.Status{
+		Mount: control.Name(d.conn.Dir()), Home: control.Name(d.opts.Home), ReadOnly: d.conn.Options().ReadOnly,
+		PID: os.Getpid(), Version: d.opts.Version, Started: d.started,
+		Identities: d.identities(), Volumes: []control.Volume{}, DiskFree: free,
+	}
+	for _, v := range vols {
+		cv := control.Volume{
+			ID: control.VolumeID(v.ID.String()), Label: label(v.Identity, v.Name), Identity: v.Identity,
+			Home: v.Name == "", Files: v.Files, Bytes: v.Bytes,
+		}
+		if i, err := d.named(v.Identity); err == nil {
+			if l, ok := i.log(v.ID); ok {
+				cv.Events = events(l.Stats())
+			}
+		}
+		s.Files += cv.Files
+		s.Bytes += cv.Bytes
+		s.Events.Committed += cv.Events.Committed
+		s.Events.Tentative += cv.Events.Tentative
+		s.Events.Unframed += cv.Events.Unframed
+		s.Volumes = append(s.Volumes, cv)
+	}
+	if s.StoreSize, err = storeSize(d.opts.Home); err != nil {
+		return s, err
+	}
+	s.Health = d.health(total, free)
+	s.Damage = d.damage()
+	s.Sentence = control.Sentence(s)
+	return s, nil
+}
+
+func events(s eventlog.Stats) control.Events {
+	return control.Events{Committed: s.CommittedEvents, Tentative: s.TentativeEvents, Unframed: s.UnframedEvents}
+}
+
+// storeSize is what the store takes on the disk.
+func storeSize(home string) (int64, error) {
+	var size int64
+	err := filepath.WalkDir(home, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return skipGone(err)
+		}
+		info, err := e.Info()
+		if err != nil {
+			return skipGone(err)
+		}
+		size += info.Size()
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("measure the store: %w", err)
+	}
+	return size, nil
+}
+
+// skipGone forgives files that went while they were counted.
+func skipGone(err error) error {
+	if os.IsNotExist(err) {
+		return nil
+	}
+	return err
+}
+
+func (d *daemon) health(total, free int64) []control.Finding {
+	var fs []control.Finding
+	if err := d.st.Health(); err != nil {
+		fs = append(fs, control.Finding{
+			Grade: control.Bad, What: "the store could not be written: " + err.Error(),
+			Hint: "look at the disk, then mount again; what was acknowledged is safe",
+		})
+	}
+	switch {
+	case total > 0 && free == 0:
+		fs = append(fs, control.Finding{Grade: control.Bad, What: "the disk is full", Hint: "free some space: files can still be removed"})
+	case total > 0 && free < max(total/20, min(lowSpace, total/4)):
+		fs = append(fs, control.Finding{Grade: control.Warn, What: "the disk is nearly full", Hint: "free some space"})
+	}
+	return fs
+}
+
+func (d *daemon) damage() []control.Damage {
+	var list []control.Damage
+	for _, f := range d.fs.Damaged() {
+		list = append(list, control.Damage{
+			Volume: control.VolumeID(f.Volume.String()), Path: control.Name(f.Path), What: f.Why,
+		})
+	}
+	for _, b := range d.blocks.Damage() {
+		list = append(list, control.Damage{What: b.String()})
+	}
+	return list
+}
