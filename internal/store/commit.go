@@ -81,7 +81,11 @@ func setPosition(b *pebble.Batch, pos uint64) error {
 // logLocked writes a record to the log. If it fails, the record is not there, or the store has failed.
 func (s *Store) logLocked(payload []byte, pos uint64) error {
 	s.rec = appendRecord(s.rec[:0], s.cur.seed, record{pos: pos, mark: s.synced.Load(), payload: payload})
+	before := s.wal.halfFull(s.cur)
 	err := s.cur.write(s.rec, pos)
+	if !before && s.wal.halfFull(s.cur) {
+		s.keeper.wake()
+	}
 	if cap(s.rec) > 1<<20 {
 		s.rec = nil
 	}
@@ -112,6 +116,7 @@ func (s *Store) makeRoomLocked(n int) error {
 		}
 		s.nextErr = nil // of an earlier time
 		for s.next == nil && s.nextErr == nil {
+			s.starved = true
 			s.keeper.wake()
 			s.ready.Wait()
 		}

@@ -32,7 +32,6 @@ func newKeeper(s *Store, every time.Duration) *keeper {
 }
 
 func (k *keeper) start() {
-	k.wake()
 	k.running.Go(k.keepFiles)
 	if k.every > 0 {
 		k.running.Go(k.flush)
@@ -68,6 +67,7 @@ func tell(c chan struct{}) {
 }
 
 func (k *keeper) keepFiles() {
+	k.s.settle()
 	for {
 		select {
 		case <-k.done:
@@ -124,17 +124,30 @@ func (s *Store) flush() error {
 	return s.Sync()
 }
 
-// prepareNext gets the next segment ready, if there is none.
+// settle brings the zeros of the first segment to the disk, so that no fsync has to wait for them.
+func (s *Store) settle() {
+	s.mu.Lock()
+	cur := s.cur
+	s.mu.Unlock()
+	if cur.mem == nil {
+		return // a file without zeros
+	}
+	if err := cur.file.SyncData(); err != nil {
+		_ = s.fail(fmt.Errorf("sync the log: %w", err))
+	}
+}
+
+// prepareNext gets the next segment ready, if it is needed soon.
 func (s *Store) prepareNext() {
 	s.mu.Lock()
-	has := s.next != nil
+	soon := s.next == nil && (s.starved || s.wal.halfFull(s.cur))
 	s.mu.Unlock()
-	if has {
+	if !soon {
 		return
 	}
-	next, err := s.wal.create()
+	next, err := s.wal.create(true)
 	s.mu.Lock()
-	s.next, s.nextErr = next, err
+	s.next, s.nextErr, s.starved = next, err, false
 	s.mu.Unlock()
 	s.ready.Broadcast()
 }

@@ -103,7 +103,7 @@ func (s *Store) openLocked(segment int64) error {
 	if err := s.dropFlushed(0); err != nil {
 		return err
 	}
-	s.cur, err = s.wal.create()
+	s.cur, err = s.wal.create(false)
 	return err
 }
 

@@ -36,7 +36,8 @@ func position(db *pebble.DB, durable bool) (uint64, error) {
 }
 
 // recoverWAL applies what the write-ahead log has and the database has not, and returns the position that
-// the store is at and the segments that are still needed, which are on disk.
+// the store is at and the segments that it read, which are on disk as far as
+// they are still needed.
 //
 // INVARIANT: the database holds the batches 1 to position, no other and none twice in effect, before
 // recoverWAL, within it and after. So it may be interrupted and begun again.
@@ -64,7 +65,7 @@ func recoverWAL(l *walDir, db *pebble.DB) (pos uint64, kept []*segment, err erro
 		mark, err := highestMark(l, nums[i+1:])
 		r.mark = max(r.mark, mark)
 		if err = errors.Join(err, s.file.Close()); err == nil && r.mark <= r.pos {
-			err = l.remove(nums[i:]...)
+			err = errors.Join(l.remove(nums[i:]...), l.dir.Sync())
 		}
 		if err != nil {
 			return 0, nil, errors.Join(err, closeSegments(kept))
@@ -76,6 +77,9 @@ func recoverWAL(l *walDir, db *pebble.DB) (pos uint64, kept []*segment, err erro
 		return 0, nil, errors.Join(err, closeSegments(kept))
 	}
 	for _, s := range kept {
+		if s.last <= flushed {
+			continue
+		}
 		if err := s.file.SyncData(); err != nil {
 			return 0, nil, errors.Join(err, closeSegments(kept))
 		}

@@ -59,6 +59,7 @@ type Store struct {
 	cur     *segment       // GUARDED_BY(mu): being written
 	next    *segment       // GUARDED_BY(mu): ready to follow cur, or nil
 	nextErr error          // GUARDED_BY(mu): why there is no next
+	starved bool           // GUARDED_BY(mu): somebody waits for next
 	behind  []*segment     // GUARDED_BY(mu): full ones, oldest first; the database's tables may lack them
 	rec     []byte         // GUARDED_BY(mu): the record that is being written
 	onFlush []func() error // GUARDED_BY(mu)

@@ -73,8 +73,8 @@ func (l *walDir) list() ([]uint64, error) {
 
 // create makes the next segment, ready to be written to. Its name is on disk on return. If it can, it
 // takes an obsolete segment's file: a sync is cheap if the file system need not allocate anything. A new
-// file is filled with zeros for the same reason.
-func (l *walDir) create() (*segment, error) {
+// file is filled with zeros for the same reason; they are on disk too if sync says so, which takes time.
+func (l *walDir) create(sync bool) (*segment, error) {
 	var old *segment
 	if len(l.obsolete) > 0 {
 		old, l.obsolete = l.obsolete[0], l.obsolete[1:]
@@ -90,7 +90,7 @@ func (l *walDir) create() (*segment, error) {
 		s.file, err = l.fs.OpenReadWrite(path, "rhizome-wal")
 	}
 	if err == nil {
-		err = l.prepare(s, old == nil)
+		err = l.prepare(s, old == nil, sync)
 	}
 	if err != nil {
 		if s.file != nil {
@@ -102,7 +102,7 @@ func (l *walDir) create() (*segment, error) {
 	return s, nil
 }
 
-func (l *walDir) prepare(s *segment, fill bool) error {
+func (l *walDir) prepare(s *segment, fill, sync bool) error {
 	if fill && s.file.Fd() != vfs.InvalidFd {
 		// Page by page: of what was written as one piece, Linux takes a large piece to be dirty when a
 		// byte of it was changed through a mapping, and each sync would write all of it.
@@ -117,8 +117,10 @@ func (l *walDir) prepare(s *segment, fill bool) error {
 	if _, err := s.file.WriteAt(header, 0); err != nil {
 		return err
 	}
-	if err := s.file.SyncData(); err != nil {
-		return err
+	if sync {
+		if err := s.file.SyncData(); err != nil {
+			return err
+		}
 	}
 	if s.mem == nil {
 		s.mem = mapFile(l.fs, s.file, l.size)
@@ -138,17 +140,14 @@ func (l *walDir) retire(segments []*segment, keep int) error {
 	return errors.Join(err, l.remove(nums...))
 }
 
-// remove deletes segments that are not open.
+// remove deletes segments that are not open. After a crash they may be back.
 func (l *walDir) remove(nums ...uint64) error {
 	for _, n := range nums {
 		if err := l.fs.Remove(l.segmentPath(n)); err != nil {
 			return err
 		}
 	}
-	if len(nums) == 0 {
-		return nil
-	}
-	return l.dir.Sync()
+	return nil
 }
 
 func (l *walDir) close() error {
@@ -159,6 +158,9 @@ func (l *walDir) close() error {
 func (l *walDir) room(s *segment, n int) bool {
 	return s.off == segmentHeader || s.off+int64(n) <= l.size
 }
+
+// halfFull says that s will be full soon.
+func (l *walDir) halfFull(s *segment) bool { return s.off > l.size/2 }
 
 // write appends an encoded record. If it fails, the segment is as before, but for bytes behind its end.
 func (s *segment) write(rec []byte, pos uint64) error {
