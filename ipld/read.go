@@ -120,12 +120,16 @@ func loadBranch(st Store, link Link, level, places int) (*branch, error) {
 	return b, nil
 }
 
+// load reads and opens a node.
 func load(st Store, link Link) (plain []byte, children []CID, err error) {
 	b, err := getSealed(st, link.CID)
 	if err != nil {
 		return nil, nil, err
 	}
-	return Open(b, link.Key)
+	if plain, children, err = Open(b, link.Key); err != nil {
+		return nil, nil, blame(st, link.CID, err)
+	}
+	return plain, children, nil
 }
 
 // loadLeaf reads a leaf that must hold size bytes.
@@ -135,8 +139,20 @@ func loadLeaf(st Store, link Link, size int64) ([]byte, error) {
 		return nil, err
 	}
 	plain, err := openInPlace(b, link.Key)
-	if err == nil && int64(len(plain)) != size {
-		err = fmt.Errorf("open block %v: %d bytes instead of %d: %w", link.CID, len(plain), size, ErrDamaged)
+	if err != nil {
+		return nil, blame(st, link.CID, err)
 	}
-	return plain, err
+	if int64(len(plain)) != size {
+		return nil, fmt.Errorf("open block %v: %d bytes instead of %d: %w", link.CID, len(plain), size, ErrDamaged)
+	}
+	return plain, nil
+}
+
+// blame finds out why a block did not open: Get compares it with its CID, and a store that keeps a list
+// of damage then puts it there. If the block is what it should be, it is the link that is wrong.
+func blame(st Store, c CID, opening error) error {
+	if _, err := st.Get(c); err != nil {
+		return err
+	}
+	return opening
 }
