@@ -26,10 +26,8 @@ type change struct {
 // arrange makes one change of the order: work says what arrives and what is committed; arrange brings the
 // state into the new order, and makes everything visible at once. It returns the state keys that changed. l.order is held.
 func (l *Log) arrange(work func(c *change) error) (changed [][]byte, err error) {
-	if l.stale {
-		if err := l.reload(); err != nil {
-			return nil, err
-		}
+	if err := l.reload(); err != nil {
+		return nil, err
 	}
 	c := &change{l: l, batch: l.db.NewBatch(), marks: l.marks, frames: make(map[FrameHash]*Frame), newFeed: l.feed}
 	defer func() {
@@ -37,7 +35,10 @@ func (l *Log) arrange(work func(c *change) error) (changed [][]byte, err error) 
 		if c.batch != nil {
 			c.batch.Close()
 		}
-		l.stale = l.stale || err != nil
+		if err != nil { // what is in memory may be ahead of the disk
+			l.stale = true
+			err = errors.Join(err, l.reload())
+		}
 	}()
 	old := slices.Clone(l.graph.tentative)
 	waited := l.waited
@@ -54,7 +55,11 @@ func (l *Log) arrange(work func(c *change) error) (changed [][]byte, err error) 
 	return c.swap(old, append(slices.Clone(c.committed), l.graph.tentative...))
 }
 
+// reload brings memory back to what the disk says, if a change failed half-way.
 func (l *Log) reload() error {
+	if !l.stale {
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.load(); err != nil {

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -24,15 +25,13 @@ func (l *Log) Cut(max int) (*Frame, error) {
 	}
 	l.order.Lock()
 	defer l.order.Unlock()
-	if l.stale {
+	for {
 		if err := l.reload(); err != nil {
 			return nil, fmt.Errorf("cut volume %v: %w", l.volume, err)
 		}
-	}
-	for {
 		f, n, err := l.cut(max)
 		if err != nil {
-			return nil, fmt.Errorf("cut volume %v: %w", l.volume, err)
+			return nil, fmt.Errorf("cut volume %v: %w", l.volume, errors.Join(err, l.reload()))
 		}
 		if f != nil || n == 0 {
 			return f, nil
@@ -42,15 +41,15 @@ func (l *Log) Cut(max int) (*Frame, error) {
 
 // cut frames some events, and returns how many. There is no frame if they come to nothing.
 func (l *Log) cut(max int) (*Frame, int, error) {
-	tail, err := l.cuttable(max)
-	if err != nil || len(tail.events) == 0 {
-		return nil, 0, err
-	}
 	h := Header{
 		Version: frameVersion, Volume: l.volume, Device: l.feed.Device, Incarnation: l.feed.Incarnation,
 		Epoch: l.keys.Epoch(),
 	}
 	if err := l.graph.next(l.feed, &h); err != nil {
+		return nil, 0, err
+	}
+	tail, err := l.cuttable(max)
+	if err != nil || len(tail.events) == 0 {
 		return nil, 0, err
 	}
 	es := l.reducer.Coalesce(tail.events)

@@ -162,27 +162,16 @@ type replica struct {
 
 func openReplica(t testingTB, fs vfs.FS, v *volume, dev int, change func(*Options)) *replica {
 	t.Helper()
-	st, err := store.Open("home", store.Options{FS: fs, FlushEvery: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := v.options(st, dev)
+	r := &replica{fs: fs, o: v.options(nil, dev)}
 	if change != nil {
-		change(&o)
+		change(&r.o)
 	}
-	l, err := Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &replica{l, st, fs, o}
+	return r.open(t)
 }
 
-// reopen closes the replica and opens it again.
-func (r *replica) reopen(t testingTB) *replica {
+// open opens the replica's store and log.
+func (r *replica) open(t testingTB) *replica {
 	t.Helper()
-	if err := r.st.Close(); err != nil {
-		t.Fatal(err)
-	}
 	st, err := store.Open("home", store.Options{FS: r.fs, FlushEvery: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -194,6 +183,15 @@ func (r *replica) reopen(t testingTB) *replica {
 		t.Fatal(err)
 	}
 	return &replica{l, st, r.fs, o}
+}
+
+// reopen closes the replica and opens it again.
+func (r *replica) reopen(t testingTB) *replica {
+	t.Helper()
+	if err := r.st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return r.open(t)
 }
 
 func holdOnly(o *Options) { o.Keys, o.Sign, o.Reducer = nil, nil, nil }

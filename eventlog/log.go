@@ -73,7 +73,7 @@ func Open(o Options) (*Log, error) {
 	l := &Log{
 		store: o.Store, db: o.Store.DB(), volume: o.Volume, ks: newKeyspace(o.Volume),
 		keys: o.Keys, sign: o.Sign, member: o.Member, reducer: o.Reducer, rand: o.Rand, logger: o.Logger,
-		feed: o.Feed, self: Author{o.Feed.ID(), o.Feed.Device},
+		feed: o.Feed,
 	}
 	if l.logger == nil {
 		l.logger = slog.New(slog.DiscardHandler)
@@ -106,8 +106,9 @@ func (l *Log) start(own Feed) error {
 	if err := l.load(); err != nil {
 		return err
 	}
-	was := Feed{Volume: l.volume, Device: l.marks.Device, Incarnation: l.marks.Incarnation}
-	if was == own && len(l.waited) == 0 {
+	l.feed = Feed{Volume: l.volume, Device: l.marks.Device, Incarnation: l.marks.Incarnation}
+	l.self = Author{l.feed.ID(), l.feed.Device}
+	if l.feed == own && len(l.waited) == 0 {
 		return nil
 	}
 	_, err := l.arrange(func(c *change) error {
