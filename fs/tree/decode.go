@@ -200,7 +200,7 @@ func (s *scanner) setContent() (Op, bool) {
 		return nil, false
 	}
 	o.Version = *v
-	return o, o.ID != RootID && !contains(o.Replaces, v.ID) && within(o.Drops, o.Replaces)
+	return o, o.ID != RootID && distinct(o.Replaces) && !contains(o.Replaces, v.ID) && within(o.Drops, o.Replaces)
 }
 
 func (s *scanner) merge() (Op, bool) {

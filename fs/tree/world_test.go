@@ -54,9 +54,9 @@ func (d *device) dir(t *rapid.T) FileID {
 	return ids[n-1].ID
 }
 
-var names = []string{"a", "b.txt", "c", "dd.tar", "e"}
+var nameTable = []string{"a", "b.txt", "c", "dd.tar", "e"}
 
-func name(t *rapid.T) []byte { return []byte(rapid.SampledFrom(names).Draw(t, "name")) }
+func name(t *rapid.T) []byte { return []byte(rapid.SampledFrom(nameTable).Draw(t, "name")) }
 
 func (d *device) pathTo(dir FileID) Path {
 	p, _ := PathOf(d.state, dir)
