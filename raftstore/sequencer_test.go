@@ -398,3 +398,61 @@ func TestProposeBeforeRun(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A broken disk ends Run with the error, and does not panic.
+func TestBrokenDisk(t *testing.T) {
+	var broken atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileWriteAt && broken.Load() {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	d := open(t, fs, "home")
+	d.propose("a")
+	broken.Store(true)
+	if err := d.seq.Propose(context.Background(), []byte("b")); !errors.Is(err, ErrUnknown) {
+		t.Fatal(err)
+	}
+	if err := <-d.ran; !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	// Nor when it breaks before Raft has started, or for Raft's term.
+	s, err := Open(Options{Store: d.st, Identity: identity.IdentityID{7}, ServerID: "one", Applied: d.last})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); err == nil {
+		t.Fatal("Run says that all is well")
+	}
+	if err := d.st.Close(); err == nil {
+		t.Fatal("Close says that all is well")
+	}
+}
+
+// The term can't be stored when this voter stands for election.
+func TestBrokenElection(t *testing.T) {
+	var broken atomic.Bool
+	st, err := store.Open("home", store.Options{FS: errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileWriteAt && broken.Load() {
+			return syscall.EIO
+		}
+		return nil
+	})), FlushEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Options{Store: st, ServerID: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := s.stable.write
+	s.stable.write = func(fill func(*pebble.Batch) error) error {
+		broken.Store(s.started.Load())
+		return write(fill)
+	}
+	if err := s.Run(context.Background()); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	_ = st.Close()
+}
