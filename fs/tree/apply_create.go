@@ -10,7 +10,7 @@ func (w *work) create(o *Create) {
 		return
 	}
 	dir := w.dirOf(o.Parent, o.Path, o.Time)
-	if dir == nil || w.known(o.ID) { // a path may lead through the very file
+	if dir == nil || w.cached(o.ID) != nil { // a path may lead through the very file
 		return
 	}
 	n := w.fresh(Inode{
@@ -39,7 +39,7 @@ func (w *work) create(o *Create) {
 func (w *work) known(id FileID) bool { return w.load(id) != nil }
 
 func (w *work) knownVersion(id VersionID) bool {
-	_, ok := w.s.Get(versionKey(id))
+	_, ok := w.s.Get(w.versionKey(id))
 	return ok
 }
 
@@ -71,8 +71,14 @@ func (w *work) raiseGeneration(name []byte, gen uint64) {
 // addVersion records a version that a device made with this event.
 func (w *work) addVersion(v *Version, prev []VersionID) {
 	rec := *v
-	rec.Prev, rec.Device, rec.By = prev, w.a.Device, w.by(v.By)
-	setVersion(w.s, &rec)
+	rec.Prev, rec.Device = prev, w.a.Device
+	if rec.By == "" {
+		rec.By = string(w.by(""))
+	}
+	w.s.Set(w.versionKey(v.ID), putVersionRecord(w.valRoom[:0], &rec))
+	if len(v.Inline) > 0 {
+		w.s.Set(putKey(w.keyRoom[:0], keyBody, v.ID), v.Inline)
+	}
 }
 
 func (w *work) link(o *Link) {
@@ -161,7 +167,7 @@ func (w *work) setXattr(o *SetXattr) {
 		w.putXattr(n, o.Name, o.Val)
 		return
 	}
-	k := xattrKey(n.in.ID, o.Name)
+	k := w.xattrKey(n.in.ID, o.Name)
 	if _, ok := w.s.Get(k); ok {
 		w.s.Delete(k)
 		n.in.Xattrs--

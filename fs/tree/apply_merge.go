@@ -2,7 +2,8 @@ package tree
 
 func (w *work) merge(o *Merge) {
 	n := w.load(o.ID)
-	if n == nil || !n.live() || n.in.Kind != File || o.Version != nil && w.knownVersion(o.Version.ID) {
+	if n == nil || !n.live() || n.in.Kind.holds() ||
+		o.Version != nil && (n.in.Kind != File || w.knownVersion(o.Version.ID)) {
 		return
 	}
 	dir := w.load(n.in.Parent)
@@ -119,10 +120,10 @@ func (w *work) copyOf(o *Merge, n, dir *node, c Copy) {
 	}
 	k := w.fresh(Inode{
 		ID: c.ID, Kind: File, Mode: n.in.Mode, UID: n.in.UID, GID: n.in.GID, Mtime: ver.Time, Btime: o.Time,
-		Heads: []Head{{ID: c.Head, Size: ver.Size}}, By: ver.By,
+		Heads: []Head{{ID: c.Head, Size: ver.Size}}, By: []byte(ver.By),
 	})
 	w.s.Set(idKey(keyKept, c.Head), []byte{})
-	w.attach(dir, w.free(dir, n.in.Name, w.edited(k, c.Head)), k, -1, o.Time)
+	w.attach(dir, w.free(dir, n.in.Name, w.edited(k, c.Head)), claims{}, k, -1, o.Time)
 	for _, x := range w.xattrs(n) {
 		w.putXattr(k, x.Name, x.Val)
 	}

@@ -118,12 +118,15 @@ func (w *work) saveAside(o *Save, s, t *node) {
 	ds, dt := w.load(s.in.Parent), w.load(t.in.Parent)
 	ns, nt := s.in.Name, t.in.Name
 	if ds == dt && string(ns) == string(nt) {
+		// Target had stayed, for an edit that the author did not know of: both claim the name.
+		w.detach(ds, ns, s, o.Time)
+		w.takeOver(o, s, t)
 		return
 	}
 	as := w.detach(ds, ns, s, o.Time)
 	at := w.detach(dt, nt, t, o.Time)
-	w.attach(ds, ns, t, as, o.Time)
-	w.attach(dt, nt, s, at, o.Time)
+	w.attach(ds, ns, w.claims(ds, ns), t, as, o.Time)
+	w.attach(dt, nt, w.claims(dt, nt), s, at, o.Time)
 
 	var backup []Head
 	for _, v := range o.TargetHeads {

@@ -145,13 +145,15 @@ func (s *scanner) string(major byte, limit int) []byte {
 
 func (s *scanner) bytes(limit int) []byte { return s.string(majorBytes, limit) }
 
-func (s *scanner) text(limit int) string {
+func (s *scanner) text(limit int) string { return string(s.textBytes(limit)) }
+
+func (s *scanner) textBytes(limit int) []byte {
 	v := s.string(majorText, limit)
 	if !utf8.Valid(v) {
 		s.fail()
-		return ""
+		return nil
 	}
-	return string(v)
+	return v
 }
 
 func (s *scanner) name() []byte {

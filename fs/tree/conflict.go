@@ -10,7 +10,7 @@ import (
 
 // An edit is what a conflict name tells of what bears it, as the edit recorded it.
 type edit struct {
-	by   string
+	by   []byte
 	time int64
 	id   [16]byte
 	dir  bool // names of directories have no extension
@@ -28,7 +28,7 @@ func (w *work) edited(n *node, v VersionID) edit {
 	if !ok {
 		return w.creation(n)
 	}
-	return edit{by: ver.By, time: ver.Time, id: v}
+	return edit{by: []byte(ver.By), time: ver.Time, id: v}
 }
 
 const (
@@ -54,8 +54,8 @@ func (e edit) name(name []byte, n int) []byte {
 }
 
 // short is a device's name as it can stand in a file's name.
-func short(by string) string {
-	b := cut([]byte(by), maxShort)
+func short(by []byte) string {
+	b := clone(cut(by, maxShort))
 	for i, c := range b {
 		if c < ' ' || c == '/' || c == 0x7f {
 			b[i] = '-'

@@ -40,7 +40,7 @@ func parseClaims(rec []byte) (c claims, ok bool) {
 
 // claims reads who bears a name; none: there is no such name.
 func (w *work) claims(dir *node, name []byte) claims {
-	rec, ok := w.s.Get(direntKey(dir.in.ID, name))
+	rec, ok := w.s.Get(w.direntKey(dir.in.ID, name))
 	if !ok {
 		return claims{}
 	}
@@ -50,17 +50,17 @@ func (w *work) claims(dir *node, name []byte) claims {
 
 // setClaims writes who bears a name, and keeps the directory's counts.
 func (w *work) setClaims(dir *node, name []byte, was, is claims) {
-	key := direntKey(dir.in.ID, name)
+	key := w.direntKey(dir.in.ID, name)
 	if len(is.ids) > 0 {
-		w.s.Set(key, putClaims(make([]byte, 0, 2+17*len(is.ids)), &is))
+		w.s.Set(key, putClaims(w.valRoom[:0], &is))
 	} else {
 		w.s.Delete(key)
 	}
 	count(&dir.in.Entries, len(was.ids) > 0, len(is.ids) > 0)
 	count(&dir.in.Subdirs, len(was.ids) > 0 && was.kind.holds(), len(is.ids) > 0 && is.kind.holds())
 	dir.dirty = true
-	if several := len(was.ids) > 1; several || len(is.ids) > 1 {
-		w.mark(claimsKey(dir.in.ID, name), &several, len(is.ids) > 1)
+	if several := len(is.ids) > 1; several != (len(was.ids) > 1) {
+		w.mark(claimsKey(dir.in.ID, name), several)
 	}
 }
 
@@ -73,9 +73,9 @@ func count(n *uint32, was, is bool) {
 	}
 }
 
-// attach gives n a name that nobody bears, or only files of its kind; at is its place among them, or -1: last.
-func (w *work) attach(dir *node, name []byte, n *node, at int, t int64) {
-	was := w.claims(dir, name)
+// attach gives n a name that was borne by nobody, or only by files of n's kind; at is n's place among them, or -1:
+// the last.
+func (w *work) attach(dir *node, name []byte, was claims, n *node, at int, t int64) {
 	is := claims{kind: n.in.Kind, ids: append(make([]FileID, 0, len(was.ids)+1), was.ids...)}
 	if at < 0 || at > len(is.ids) {
 		at = len(is.ids)

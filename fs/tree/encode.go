@@ -14,14 +14,39 @@ const (
 
 // Encode returns an event's body: the array of its ops.
 func Encode(ops ...Op) []byte {
-	b := putArray(make([]byte, 0, 256), len(ops))
+	size := 8
+	for _, op := range ops {
+		size += room(op)
+	}
+	b := putArray(make([]byte, 0, size), len(ops))
 	for _, op := range ops {
 		b = op.put(b)
 	}
 	return b
 }
 
-// op begins an op of n fields.
+// room is about how many bytes an op takes.
+func room(op Op) int {
+	size := 160
+	var path Path
+	switch o := op.(type) {
+	case Create:
+		size, path = size+len(o.Name)+len(o.Target), o.Path
+	case SetContent:
+		path = o.Path
+	case Rename:
+		path = o.Path
+	}
+	for _, s := range path {
+		size += 20 + len(s.Name)
+	}
+	if v := versionOf(op); v != nil {
+		size += 160 + len(v.Inline)
+	}
+	return size
+}
+
+// putOp begins an op of n fields.
 func putOp(b []byte, code uint64, n int) []byte {
 	return putUint(putArray(b, 1+n), code)
 }

@@ -32,7 +32,7 @@ type Inode struct {
 	Entries uint32 // of a directory: names in it
 	Subdirs uint32 // of a directory: directories and grafts in it
 	Volume  identity.VolumeID
-	By      string // the name of the device that made it
+	By      []byte // the name of the device that made it
 	Xattrs  uint32 // how many it has
 	Past    bool   // it has former heads without a successor
 	Gone    int64  // when it died; 0 while it lives
@@ -101,7 +101,7 @@ func putInode(b []byte, i *Inode) []byte {
 	} else {
 		b = putID(b, i.Volume)
 	}
-	b = putText(b, i.By)
+	b = append(putHead(b, majorText, uint64(len(i.By))), i.By...)
 	b = putUint(b, uint64(i.Xattrs))
 	b = putFlag(b, i.Past)
 	return putInt(b, i.Gone)
@@ -135,6 +135,6 @@ func parseInode(id FileID, rec []byte) (i Inode, alias FileID, ok bool) {
 	if !s.null() {
 		i.Volume = scanID[identity.VolumeID](&s)
 	}
-	i.By, i.Xattrs, i.Past, i.Gone = s.text(MaxBy), s.uint32(), s.flag(), s.int()
+	i.By, i.Xattrs, i.Past, i.Gone = s.textBytes(MaxBy), s.uint32(), s.flag(), s.int()
 	return i, alias, n == inodeFields && s.end()
 }

@@ -33,43 +33,46 @@ func cookieOf(name []byte) uint64 {
 	return max(xxhash.Sum64(name)>>1, minCookie)
 }
 
-func idKey[ID ~[16]byte](kind byte, id ID) []byte {
-	k := make([]byte, 17)
-	k[0] = kind
-	copy(k[1:], id[:])
-	return k
+func putKey[ID ~[16]byte](b []byte, kind byte, id ID) []byte {
+	return append(append(b, kind), id[:]...)
 }
+
+func putDirentKey(b []byte, kind byte, dir FileID, name []byte) []byte {
+	b = putKey(b, kind, dir)
+	b = binary.BigEndian.AppendUint64(b, cookieOf(name))
+	return append(b, name...)
+}
+
+func putNameKey(b []byte, id, dir FileID, name []byte) []byte {
+	b = putKey(b, keyName, id)
+	return append(append(b, dir[:]...), name...)
+}
+
+func putXattrKey(b []byte, id FileID, name []byte) []byte {
+	return append(putKey(b, keyXattr, id), name...)
+}
+
+func idKey[ID ~[16]byte](kind byte, id ID) []byte { return putKey(make([]byte, 0, 17), kind, id) }
 
 func inodeKey(id FileID) []byte             { return idKey(keyInode, id) }
 func versionKey(id VersionID) []byte        { return idKey(keyVersion, id) }
 func bodyKey(id VersionID) []byte           { return idKey(keyBody, id) }
 func volumeKey(id identity.VolumeID) []byte { return idKey(keyVolume, id) }
 
-// id and rest: 'n', 'x' and 'q' keys.
-func idKeyWith[ID ~[16]byte](kind byte, id ID, more int) []byte {
-	k := make([]byte, 17, 17+more)
-	k[0] = kind
-	copy(k[1:], id[:])
-	return k
-}
-
 func direntKey(dir FileID, name []byte) []byte {
-	k := idKeyWith(keyDirent, dir, 8+len(name))
-	k = binary.BigEndian.AppendUint64(k, cookieOf(name))
-	return append(k, name...)
+	return putDirentKey(make([]byte, 0, 25+len(name)), keyDirent, dir, name)
 }
 
 func nameKey(id, dir FileID, name []byte) []byte {
-	k := idKeyWith(keyName, id, 16+len(name))
-	return append(append(k, dir[:]...), name...)
+	return putNameKey(make([]byte, 0, 33+len(name)), id, dir, name)
 }
 
 func xattrKey(id FileID, name []byte) []byte {
-	return append(idKeyWith(keyXattr, id, len(name)), name...)
+	return putXattrKey(make([]byte, 0, 17+len(name)), id, name)
 }
 
 func pastKey(id FileID, v VersionID) []byte {
-	return append(idKeyWith(keyPast, id, 16), v[:]...)
+	return append(putKey(make([]byte, 0, 33), keyPast, id), v[:]...)
 }
 
 func headsKey(id FileID) []byte {
@@ -77,8 +80,8 @@ func headsKey(id FileID) []byte {
 }
 
 func claimsKey(dir FileID, name []byte) []byte {
-	d := direntKey(dir, name)
-	return append(append(make([]byte, 0, 1+len(d)), keyConflict, 'n'), d[1:]...)
+	b := append(make([]byte, 0, 26+len(name)), keyConflict)
+	return putDirentKey(b, 'n', dir, name)
 }
 
 func genKey(name []byte) []byte {

@@ -11,16 +11,16 @@ func (w *work) place(dir *node, name []byte, n *node, at int, t int64) {
 	was := w.claims(dir, name)
 	switch {
 	case len(was.ids) == 0 || was.kind == n.in.Kind && !n.in.Kind.holds():
-		w.attach(dir, name, n, at, t)
+		w.attach(dir, name, was, n, at, t)
 	case n.in.Kind.holds() && !was.kind.holds():
 		for _, id := range was.ids {
 			w.aside(dir, name, w.load(id), w.creation(w.load(id)), t)
 		}
-		w.attach(dir, name, n, 0, t)
+		w.attach(dir, name, claims{}, n, 0, t)
 	case n.in.Kind == Dir && was.kind == Dir:
 		w.placeDir(dir, name, n, w.load(was.ids[0]), t)
 	default:
-		w.attach(dir, w.free(dir, name, w.creation(n)), n, -1, t)
+		w.attach(dir, w.free(dir, name, w.creation(n)), claims{}, n, -1, t)
 	}
 }
 
@@ -32,9 +32,9 @@ func (w *work) placeDir(dir *node, name []byte, n, there *node, t int64) {
 	case there.in.Entries == 0:
 		w.detach(dir, name, there, t)
 		w.join(there, n)
-		w.attach(dir, name, n, 0, t)
+		w.attach(dir, name, claims{}, n, 0, t)
 	default:
-		w.attach(dir, w.free(dir, name, w.creation(n)), n, -1, t)
+		w.attach(dir, w.free(dir, name, w.creation(n)), claims{}, n, -1, t)
 	}
 }
 
@@ -42,7 +42,7 @@ func (w *work) placeDir(dir *node, name []byte, n, there *node, t int64) {
 func (w *work) aside(dir *node, name []byte, n *node, e edit, t int64) {
 	to := w.free(dir, name, e)
 	w.detach(dir, name, n, t)
-	w.attach(dir, to, n, -1, t)
+	w.attach(dir, to, claims{}, n, -1, t)
 }
 
 // free is the first conflict name that nobody bears.

@@ -88,7 +88,8 @@ func (m *Merge) resolveName(r eventlog.Reader, i Inode) bool {
 
 // sameFile reports whether b can become part of a with nothing lost.
 func sameFile(r eventlog.Reader, a, b Inode) bool {
-	if a.Kind != File || b.Nlink > 1 || len(a.Heads) > 1 || len(b.Heads) > 1 || len(a.Heads) != len(b.Heads) {
+	if b.Nlink > 1 || len(a.Heads) > 1 || len(b.Heads) > 1 || len(a.Heads) != len(b.Heads) ||
+		!bytes.Equal(a.Target, b.Target) || a.Rdev != b.Rdev {
 		return false
 	}
 	return len(a.Heads) == 0 || sameAsAny(r, b.Heads[0].ID, []VersionID{a.Heads[0].ID})

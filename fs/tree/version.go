@@ -84,14 +84,6 @@ func savedOver(r eventlog.Reader, id VersionID) []VersionID {
 	return ids
 }
 
-// setVersion records a version. The caller knows that there is none of its id.
-func setVersion(s eventlog.State, v *Version) {
-	s.Set(versionKey(v.ID), putVersionRecord(make([]byte, 0, 160), v))
-	if len(v.Inline) > 0 {
-		s.Set(bodyKey(v.ID), v.Inline)
-	}
-}
-
 // Sealed puts a version's final form in place of its pending record: the patch that goes with amending
 // the event. It does nothing if the version is not there or not pending.
 func Sealed(s eventlog.State, v Version) {
@@ -100,7 +92,10 @@ func Sealed(s eventlog.State, v Version) {
 		return
 	}
 	rec.Pending, rec.Inline, rec.Content = false, v.Inline, v.Content
-	setVersion(s, &rec)
+	s.Set(versionKey(v.ID), putVersionRecord(nil, &rec))
+	if len(v.Inline) > 0 {
+		s.Set(bodyKey(v.ID), v.Inline)
+	}
 }
 
 // Drops lists those of the versions that an edit replaces which it may drop: quiet ones of the device itself

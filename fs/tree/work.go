@@ -13,7 +13,25 @@ type work struct {
 	a       eventlog.Author
 	nodes   []*node
 	stopped bool
+
+	// Room for the common case, so that an event costs few allocations. A State keeps no key or value
+	// that it is given.
+	nodeRoom [4]node
+	listRoom [4]*node
+	keyRoom  [288]byte
+	valRoom  [256]byte
 }
+
+// Keys that are used at once.
+
+func (w *work) inodeKey(id FileID) []byte      { return putKey(w.keyRoom[:0], keyInode, id) }
+func (w *work) versionKey(id VersionID) []byte { return putKey(w.keyRoom[:0], keyVersion, id) }
+
+func (w *work) direntKey(dir FileID, name []byte) []byte {
+	return putDirentKey(w.keyRoom[:0], keyDirent, dir, name)
+}
+
+func (w *work) xattrKey(id FileID, name []byte) []byte { return putXattrKey(w.keyRoom[:0], id, name) }
 
 // A node is an inode at work.
 type node struct {
@@ -24,8 +42,6 @@ type node struct {
 	// As the state has it.
 	wasDead, wasSplit bool
 }
-
-func (n *node) id() FileID { return n.in.ID }
 
 // live reports whether the file has a name.
 func (n *node) live() bool { return n.in.Nlink > 0 }
@@ -57,26 +73,34 @@ func (w *work) cached(id FileID) *node {
 }
 
 func (w *work) read(id FileID) *node {
-	rec, ok := w.s.Get(inodeKey(id))
+	rec, ok := w.s.Get(w.inodeKey(id))
 	if !ok {
 		if id != RootID {
 			return nil
 		}
-		return w.keep(&node{in: rootInode()})
+		n := w.keep()
+		n.in = rootInode()
+		return n
 	}
 	in, alias, ok := parseInode(id, rec)
 	if !ok {
 		return nil
 	}
-	n := &node{in: in, alias: alias}
+	n := w.keep()
+	n.in, n.alias = in, alias
 	n.wasDead = alias == FileID{} && in.Nlink == 0
 	n.wasSplit = in.Nlink > 0 && len(in.Heads) > 1
-	return w.keep(n)
+	return n
 }
 
-func (w *work) keep(n *node) *node {
+// keep makes a node and remembers it.
+func (w *work) keep() *node {
+	n := new(node)
+	if k := len(w.nodes); k < len(w.nodeRoom) {
+		n = &w.nodeRoom[k]
+	}
 	if w.nodes == nil {
-		w.nodes = make([]*node, 0, 6)
+		w.nodes = w.listRoom[:0]
 	}
 	w.nodes = append(w.nodes, n)
 	return n
@@ -84,7 +108,9 @@ func (w *work) keep(n *node) *node {
 
 // fresh is the node of a file that is being made.
 func (w *work) fresh(in Inode) *node {
-	return w.keep(&node{in: in, dirty: true})
+	n := w.keep()
+	n.in, n.dirty = in, true
+	return n
 }
 
 // flush writes what has changed.
@@ -94,36 +120,38 @@ func (w *work) flush() {
 			continue
 		}
 		n.dirty = false
+		dead, split := false, false
 		if n.alias != (FileID{}) {
-			w.s.Set(inodeKey(n.in.ID), putAlias(make([]byte, 0, 19), n.alias))
+			w.s.Set(w.inodeKey(n.in.ID), putAlias(w.valRoom[:0], n.alias))
 		} else {
-			w.s.Set(inodeKey(n.in.ID), putInode(make([]byte, 0, 192), &n.in))
+			dead, split = !n.live(), n.live() && len(n.in.Heads) > 1
+			w.s.Set(w.inodeKey(n.in.ID), putInode(w.valRoom[:0], &n.in))
 		}
-		dead := n.alias == FileID{} && !n.live()
-		w.mark(idKey(keyDead, n.in.ID), &n.wasDead, dead)
-		split := n.alias == FileID{} && n.live() && len(n.in.Heads) > 1
-		w.mark(headsKey(n.in.ID), &n.wasSplit, split)
+		if dead != n.wasDead {
+			w.mark(idKey(keyDead, n.in.ID), dead)
+		}
+		if split != n.wasSplit {
+			w.mark(headsKey(n.in.ID), split)
+		}
+		n.wasDead, n.wasSplit = dead, split
 	}
 }
 
 // mark makes an empty record exist or not.
-func (w *work) mark(key []byte, was *bool, is bool) {
-	switch {
-	case is == *was:
-	case is:
+func (w *work) mark(key []byte, is bool) {
+	if is {
 		w.s.Set(key, []byte{})
-	default:
+	} else {
 		w.s.Delete(key)
 	}
-	*was = is
 }
 
 // by is the name of the device to keep with what it made.
-func (w *work) by(name string) string {
+func (w *work) by(name string) []byte {
 	if name != "" {
-		return name
+		return []byte(name)
 	}
-	return hex.EncodeToString(w.a.Device[:4])
+	return hex.AppendEncode(nil, w.a.Device[:4])
 }
 
 // join makes n an alias of to, which takes over what n has besides names, heads and attributes.
@@ -139,7 +167,7 @@ func (w *work) moveXattrs(n, to *node) {
 		return
 	}
 	for _, x := range w.takeXattrs(n) {
-		if _, ok := w.s.Get(xattrKey(to.in.ID, x.Name)); !ok {
+		if _, ok := w.s.Get(w.xattrKey(to.in.ID, x.Name)); !ok {
 			w.putXattr(to, x.Name, x.Val)
 		}
 	}
@@ -149,7 +177,7 @@ func (w *work) moveXattrs(n, to *node) {
 func (w *work) takeXattrs(n *node) []Xattr {
 	xs := w.xattrs(n)
 	for _, x := range xs {
-		w.s.Delete(xattrKey(n.in.ID, x.Name))
+		w.s.Delete(w.xattrKey(n.in.ID, x.Name))
 		n.in.Xattrs, n.dirty = 0, true
 	}
 	return xs
@@ -168,7 +196,7 @@ func (w *work) xattrs(n *node) []Xattr {
 }
 
 func (w *work) putXattr(n *node, name, val []byte) {
-	k := xattrKey(n.in.ID, name)
+	k := w.xattrKey(n.in.ID, name)
 	if _, ok := w.s.Get(k); !ok {
 		n.in.Xattrs++
 		n.dirty = true
