@@ -80,7 +80,7 @@ func (f *FS) Read(id NodeID, p []byte, off int64) (int, error) {
 		n.mu.Unlock()
 		return 0, err
 	}
-	c, err := n.contentLocked(ino)
+	c, err := n.contentLocked(ino, nil)
 	n.mu.Unlock() // content does not change: nobody waits for this read
 	if err != nil {
 		return 0, f.damaged(n, err)
@@ -95,8 +95,9 @@ func (f *FS) Read(id NodeID, p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// contentLocked returns the bytes that n shows when no edit goes on; nil: none. The caller holds n.mu.
-func (n *Node) contentLocked(ino tree.Inode) (content, error) {
+// contentLocked returns the bytes that n shows when no edit goes on; nil: none. The caller holds n.mu, and
+// gives the state if it is inside a change.
+func (n *Node) contentLocked(ino tree.Inode, r eventlog.Reader) (content, error) {
 	if n.orphan != nil {
 		return n.orphan.bytes, nil
 	}
@@ -107,7 +108,13 @@ func (n *Node) contentLocked(ino tree.Inode) (content, error) {
 	if n.shownVer == ver && n.shown != nil {
 		return n.shown, nil
 	}
-	c, err := n.vol.content(n.local, ver)
+	var c content
+	var err error
+	if r != nil {
+		c, err = n.vol.contentIn(r, ver)
+	} else {
+		c, err = n.vol.content(n.local, ver)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -118,34 +125,38 @@ func (n *Node) contentLocked(ino tree.Inode) (content, error) {
 }
 
 // content opens a version's bytes; nil: none.
-func (v *Volume) content(local bool, id tree.VersionID) (content, error) {
+func (v *Volume) content(local bool, id tree.VersionID) (c content, err error) {
+	err = v.view(local, func(r eventlog.Reader) (err error) {
+		c, err = v.contentIn(r, id)
+		return err
+	})
+	return c, err
+}
+
+// contentIn is content, read from r. Under the log's lock no pending version becomes a sealed one meanwhile.
+func (v *Volume) contentIn(r eventlog.Reader, id tree.VersionID) (content, error) {
 	v.mu.Lock()
 	p, ok := v.pending[id]
 	v.mu.Unlock()
 	if ok {
 		return p, nil
 	}
-	var c content
-	err := v.view(local, func(r eventlog.Reader) error {
-		ver, ok := tree.GetVersion(r, id)
-		switch {
-		case !ok:
-			return fmt.Errorf("version %x: %w", id, ErrDamaged)
-		case ver.Size == 0:
-		case ver.IsInline():
-			b, ok := tree.Body(r, id)
-			if !ok || int64(len(b)) != ver.Size {
-				return fmt.Errorf("version %x: bytes: %w", id, ErrDamaged)
-			}
-			c = newInline(b)
-		case ver.Pending:
-			return fmt.Errorf("version %x was never sealed: %w", id, ErrDamaged)
-		default:
-			c = sealed{v.fs.openSealed(ver.Content), ver.Content}
+	ver, ok := tree.GetVersion(r, id)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("version %x: %w", id, ErrDamaged)
+	case ver.Size == 0:
+		return nil, nil
+	case ver.IsInline():
+		b, ok := tree.Body(r, id)
+		if !ok || int64(len(b)) != ver.Size {
+			return nil, fmt.Errorf("version %x: bytes: %w", id, ErrDamaged)
 		}
-		return nil
-	})
-	return c, err
+		return newInline(b), nil
+	case ver.Pending:
+		return nil, fmt.Errorf("version %x was never sealed: %w", id, ErrDamaged)
+	}
+	return sealed{v.fs.openSealed(ver.Content), ver.Content}, nil
 }
 
 // Write writes p at off.
@@ -185,7 +196,7 @@ func (n *Node) beginEditLocked(ino tree.Inode) error {
 	if ino.Kind != tree.File {
 		return ErrInvalid
 	}
-	base, err := n.contentLocked(ino)
+	base, err := n.contentLocked(ino, nil)
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (t *txn) freeze(n *Node, ino tree.Inode) error {
 	o := &orphan{ino: ino}
 	o.ino.Nlink = 0
 	if t.v.fs.table.known(n) {
-		bytes, err := n.contentLocked(ino)
+		bytes, err := n.contentLocked(ino, t.state(n.local))
 		if err != nil {
 			// The bytes are damaged; whoever still reads them is told, the name goes all the same.
 			bytes = damagedContent{size: ino.Size(), err: err}
