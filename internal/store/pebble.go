@@ -37,6 +37,10 @@ func pebbleOptions(fs vfs.FS, log *slog.Logger, flushed func()) *pebble.Options 
 			},
 		},
 	}
+	// The usual scheduler looks every 100 ms, for ever, whether it may run more compactions than when it
+	// was last asked. This one looks when a compaction is wanted and when one has ended, which costs an
+	// idle device nothing.
+	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	// Most lookups of a file system are for names that are not there. Values stay in the tables: they
 	// are small (content is in segments), and long ones, frames and Raft's, are deleted soon.
 	for i := range o.Levels {
