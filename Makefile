@@ -1,0 +1,56 @@
+# Rhizome. `make mount` sets everything up on a fresh machine and mounts; `make test` tests everything.
+# Longer things take a budget in seconds: make crash SECONDS=300
+GO      ?= go
+DIR     ?= $(HOME)/Rhizome
+SECONDS ?= 60
+CORE    := ./identity ./ipld/... ./eventlog ./fs ./fs/tree ./raftstore ./internal/store ./internal/dagcbor
+export CGO_ENABLED = 0
+
+.PHONY: build mount tools test check race layers sim crash soak fuzz bench clean
+
+build:
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/rhizome ./cmd/rhizome
+
+# mount builds one static binary, installs fuse3 if it is missing, and mounts in the background.
+mount: build
+	@command -v fusermount3 >/dev/null || ./scripts/install fuse3
+	@bin/rhizome mount --detach "$(DIR)"
+
+# tools are the programs that tests run on the mount.
+tools:
+	@./scripts/install fuse3 rsync sqlite3 vim tar attr acl
+
+test: tools
+	$(GO) test -timeout 10m ./...
+
+check: tools layers race
+	test -z "$$(gofmt -l .)"
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	GOOS=darwin $(GO) vet $(CORE)
+	GOARCH=arm64 $(GO) build ./...
+
+layers:
+	$(GO) test -run TestLayers ./tests
+
+race: export CGO_ENABLED = 1
+race:
+	$(GO) test -race -timeout 15m $(CORE) ./internal/control
+
+# sim replays random histories of three replicas until the budget is used up, and prints how many a second.
+sim:
+	$(GO) test -count=1 -timeout 0 -run TestHistories ./internal/sim -v -args -seconds $(SECONDS)
+
+# crash kills the daemon (-9) under load on the real mount, again and again, and checks what it had promised.
+crash: tools
+	$(GO) test -count=1 -timeout 0 -run TestCrash ./tests -v -args -crash $(SECONDS)
+
+# fuzz gives each decoder a share of the budget.
+fuzz:
+	./scripts/fuzz $(SECONDS)
+
+bench:
+	$(GO) test -run '^$$' -bench . ./internal/store ./eventlog ./fs/... ./ipld ./raftstore
+
+clean:
+	rm -rf bin
