@@ -17,6 +17,9 @@ const (
 	majorArray = 4 << 5
 
 	cborNull = 0xf6
+
+	// cidTag is how a link begins: tag 42, a byte string of 37 bytes, the identity multibase.
+	cidTag = "\xd8\x2a\x58\x25\x00"
 )
 
 var errForm = errors.New("malformed or not canonical")

@@ -184,11 +184,30 @@ func (s *scanner) content() (c ipld.Content) {
 	s.exactly(3)
 	c.Size, c.Depth = s.int(), uint8(s.uint(math.MaxUint8))
 	s.exactly(2)
-	s.fixed(c.Root.CID[:])
+	c.Root.CID = s.cid()
 	s.fixed(c.Root.Key[:])
 	if c == (ipld.Content{}) {
 		s.fail()
 	}
+	return c
+}
+
+// cid reads a DAG-CBOR link, or null for none.
+func (s *scanner) cid() (c ipld.CID) {
+	if s.null() {
+		return c
+	}
+	n := len(cidTag) + len(c)
+	if len(s.b) < n || string(s.b[:len(cidTag)]) != cidTag {
+		s.fail()
+		return c
+	}
+	c, err := ipld.CIDFromBytes(s.b[len(cidTag):n])
+	if err != nil {
+		s.fail()
+		return c
+	}
+	s.b = s.b[n:]
 	return c
 }
 

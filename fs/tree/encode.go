@@ -123,7 +123,11 @@ func putContent(b []byte, c ipld.Content) []byte {
 	b = putInt(b, c.Size)
 	b = putUint(b, uint64(c.Depth))
 	b = putArray(b, 2)
-	b = putBytes(b, c.Root.CID[:])
+	if c.Root.CID.IsZero() {
+		b = append(b, cborNull)
+	} else {
+		b = append(append(b, cidTag...), c.Root.CID[:]...)
+	}
 	return putBytes(b, c.Root.Key[:])
 }
 

@@ -163,7 +163,7 @@ func TestCanonical(t *testing.T) {
 	}
 	v := Version{
 		ID: vid(1), Prev: heads(2), Size: 9, Time: 8, Device: identity.DeviceID{7}, By: "mac", Quiet: true, Pending: true,
-		Content: ipld.Content{Size: 9, Root: ipld.Link{CID: ipld.CID{1}}},
+		Content: ipld.Content{Size: 9, Root: ipld.Link{CID: leafCID(1)}},
 	}
 	want = dagcbor.Encode([]any{v.Prev, v.Size, v.Time, v.Device, v.By, flagQuiet | flagPending, v.Content})
 	if got := putVersionRecord(nil, &v); !bytes.Equal(got, want) {

@@ -359,6 +359,7 @@ type world struct {
 	src    source
 	state  mem
 	closed []VersionID
+	seen   map[VersionID]bool // an op names it as one that its author saw and replaced or removed
 }
 
 // round lets n devices work apart on the common state, and orders what they did at random.
@@ -395,14 +396,55 @@ func (w *world) round(t *rapid.T, n, steps int) []*device {
 	}
 }
 
-// note remembers versions that a close ended.
+// note remembers versions that a close ended, and those that somebody saw and replaced or removed.
 func (w *world) note(e eventlog.Event) {
+	if w.seen == nil {
+		w.seen = map[VersionID]bool{}
+	}
+	see := func(ids []VersionID) {
+		for _, id := range ids {
+			w.seen[id] = true
+		}
+	}
 	ops, _ := Decode(e.Body)
 	for _, op := range ops {
 		if v := versionOf(op); v != nil && !v.Quiet {
-			if _, merge := op.(Merge); !merge {
-				w.closed = append(w.closed, v.ID)
-			}
+			w.closed = append(w.closed, v.ID)
+		}
+		switch o := op.(type) {
+		case SetContent:
+			see(o.Replaces)
+		case Unlink:
+			see(o.Heads)
+		case Rename:
+			see(o.ReplacedHeads)
+		case Save:
+			see(o.TargetHeads)
+		case Merge:
+			see(o.Heads)
 		}
 	}
+}
+
+// lost names a version that a close ended and that is neither kept, nor shown nor was ever seen by whoever
+// replaced or removed it.
+func (w *world) lost() (VersionID, string) {
+	heads := map[VersionID]bool{}
+	w.state.Scan([]byte{keyInode}, nil, func(k, v []byte) bool {
+		if i, _, ok := parseInode(FileID(k[1:]), v); ok && i.Nlink > 0 {
+			for _, h := range i.Heads {
+				heads[h.ID] = true
+			}
+		}
+		return true
+	})
+	for _, id := range w.closed {
+		if _, ok := GetVersion(w.state, id); !ok {
+			return id, "gone"
+		}
+		if !heads[id] && !w.seen[id] {
+			return id, "not a head of anything, though nobody who saw it replaced it"
+		}
+	}
+	return VersionID{}, ""
 }
