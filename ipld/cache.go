@@ -17,16 +17,25 @@ type Cache struct {
 	bytes int64                  // GUARDED_BY(mu). INVARIANT: the sum of sizes in order
 }
 
+// linkSize is what a Link takes in memory, to count what a cache holds.
+const linkSize = int64(len(CID{}) + len(Key{}))
+
 type cached struct {
 	link Link
 	size int64
-	what any // []byte, *section or *branch: never changed
+	what any // []byte, *section or openedBranch: never changed
 }
 
 // A section is a section's chunks, and where each ends in it.
 type section struct {
 	chunks []chunk
 	ends   []int64
+}
+
+// An openedBranch is a branch, and as what it was checked.
+type openedBranch struct {
+	level, places int
+	*branch
 }
 
 // NewCache returns a cache of at most so many bytes; the block in use counts even if it is larger.
@@ -87,22 +96,18 @@ func (c *Cache) section(st Store, link Link, size int64) (*section, error) {
 		end += ch.size
 		s.ends[i] = end
 	}
-	c.add(link, s, int64(len(chunks))*96)
+	c.add(link, s, int64(len(chunks))*(linkSize+24))
 	return s, nil
 }
 
 func (c *Cache) branch(st Store, link Link, level, places int) (*branch, error) {
-	type opened struct {
-		level, places int
-		*branch
-	}
-	if b, ok := c.get(link).(opened); ok && b.level == level && b.places == places {
+	if b, ok := c.get(link).(openedBranch); ok && b.level == level && b.places == places {
 		return b.branch, nil
 	}
 	b, err := loadBranch(st, link, level, places)
 	if err != nil {
 		return nil, err
 	}
-	c.add(link, opened{level, places, b}, fanout*72)
+	c.add(link, openedBranch{level, places, b}, fanout*linkSize)
 	return b, nil
 }

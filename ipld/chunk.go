@@ -9,7 +9,7 @@ import (
 	"fmt"
 )
 
-// Bounds of a chunk. On random bytes the mean is about 67 KiB.
+// Bounds of a chunk. On random bytes the mean is 65 KiB.
 const (
 	MinChunk    = 16 << 10
 	normalChunk = 56 << 10 // from here on, cuts are likelier
