@@ -18,12 +18,12 @@ import (
 	"github.com/rhizome-fs/rhizome/ipld"
 )
 
-var update = flag.Bool("update", false, "write golden files anew")
+var rewrite = flag.Bool("rewrite", false, "write golden files anew")
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
-	if *update {
+	if *rewrite {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -175,6 +175,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(Encode(Create{ID: fid(1), Parent: RootID, Name: []byte("a"), Kind: File, Path: Path{{Dir: RootID, Name: []byte("x")}}}))
 	v := inline(1, 3)
 	f.Add(Encode(SetContent{ID: fid(1), Version: v, Replaces: []VersionID{vid(2)}, Drops: []VersionID{vid(2)}}, Merge{ID: fid(1)}))
+	for _, op := range everyOp() {
+		f.Add(Encode(op))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m := mem{}
 		New().Apply(m, author(1), eventlog.Event{Body: body})
