@@ -115,6 +115,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
 		op.By = f.device
 		t.apply(local, op)
+		t.opening = op.Kind == tree.File
 		t.setMeta(op.ID, localMeta{ctime: t.now, atime: t.now})
 		t.touch(dir)
 		var ok bool

@@ -34,7 +34,8 @@ type Identity struct {
 	InoKey   [32]byte
 	VolumeID func(name string, generation uint64) identity.VolumeID
 	Open     func(identity.VolumeID) (Opened, error)
-	Wake     func() // called, often, when there may be events to frame
+	// Wake is called, often, when there may be events to frame; soon is false if more are about to follow.
+	Wake func(soon bool)
 }
 
 // Opened is a volume's log and what seals its content.

@@ -80,6 +80,7 @@ func (p *pending) moved(c ipld.Content) error {
 // device before they are sealed.
 func (t *txn) hold(p *pending, op tree.SetContent) {
 	p.op = op
+	t.opening = !p.rec.Local // sealing is about to let the event go
 	p.rec.settle(p.bytes.base)
 	if p.rec.Local {
 		t.apply(true, op)

@@ -93,6 +93,8 @@ type txn struct {
 	v    *Volume
 	now  int64
 	done []func() // what changes in memory once the change is made; node locks are still held
+
+	opening bool // more is about to follow: a file's first edit, or the sealing of one
 }
 
 // update runs fn as one atomic change, and returns when it is in the kernel's hands: it survives kill -9.
@@ -114,7 +116,7 @@ func (v *Volume) updateTo(d store.Durability, fn func(t *txn) error) error {
 		fn()
 	}
 	err = c.Wait(d)
-	v.home.id.Wake()
+	v.home.id.Wake(!t.opening)
 	return err
 }
 

@@ -15,10 +15,8 @@ func (w *work) rename(o *Rename) {
 	from := w.load(o.From)
 	named := from != nil && w.bears(from, o.OldName, n)
 	if w.bears(to, o.NewName, n) {
-		if from != to || string(o.OldName) != string(o.NewName) {
-			if named && n.in.Nlink > 1 {
-				w.detach(from, o.OldName, n, o.Time)
-			}
+		if named && (from != to || string(o.OldName) != string(o.NewName)) {
+			w.detach(from, o.OldName, n, o.Time) // it has the new one besides
 		}
 		return
 	}

@@ -47,27 +47,31 @@ type daemon struct {
 	st     *store.Store
 	blocks *ipld.Segments
 	fs     *fs.FS
+	group  *group
 	conn   *mount.Conn
-	finish context.CancelFunc // ends everything once the mount is gone
 
 	mu     sync.Mutex
 	idents []*ident
-	group  *group
 }
 
 // Run opens the store, mounts it and serves until ctx is done, an unmount is asked for, or the mount is taken away from
 // outside. When it returns, what programs wrote is on disk. Its errors carry a control.Code.
 func Run(ctx context.Context, o Options) error {
-	d := &daemon{opts: o, log: o.Logger, started: time.Now()}
-	if d.log == nil {
-		d.log = slog.New(slog.DiscardHandler)
-	}
+	d := newDaemon(o)
 	mo, err := mount.ParseOptions(o.MountOptions)
 	if err != nil {
 		return explain(err, o)
 	}
 	mo.Logger = d.log
 	return explain(d.run(ctx, mo), o)
+}
+
+func newDaemon(o Options) *daemon {
+	d := &daemon{opts: o, log: o.Logger, started: time.Now()}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	return d
 }
 
 func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
@@ -79,14 +83,22 @@ func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
 	if err := makeMountPoint(d.opts.Dir); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.open(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	return d.serve(ctx, mo)
+}
+
+// open opens everything below the mount, and starts what runs in the background: it ends in close, after
+// the mount has and before the store does.
+func (d *daemon) open(ctx context.Context) (err error) {
 	if d.st, err = store.Open(d.opts.Home, store.Options{Logger: d.log}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.st.Close()) }()
 	if d.blocks, err = ipld.OpenSegments(d.st, ipld.SegmentOptions{Logger: d.log}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.blocks.Close()) }()
 	d.fs, err = fs.New(fs.Options{
 		Store: d.st, Blocks: d.blocks, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),
 		Device: deviceName(), Now: coarseNow, Logger: d.log,
@@ -94,13 +106,7 @@ func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	// What runs in the background ends after the mount has, and before the store closes.
-	run, finish := context.WithCancel(context.WithoutCancel(ctx))
-	defer finish()
-	d.finish = finish
-	d.group = newGroup(run, finish)
-	defer func() { err = errors.Join(err, d.group.wait()) }()
-	defer finish()
+	d.group = newGroup(ctx)
 	if err := d.openIdentities(); err != nil {
 		return err
 	}
@@ -109,7 +115,21 @@ func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
 	}
 	d.group.start("file system", d.fs.Run)
 	d.group.start("garbage collection", d.collectGarbage)
-	return d.serve(ctx, mo)
+	return nil
+}
+
+// close ends the background and closes what open opened, in reverse.
+func (d *daemon) close() (err error) {
+	if d.group != nil {
+		err = d.group.end()
+	}
+	if d.blocks != nil {
+		err = errors.Join(err, d.blocks.Close())
+	}
+	if d.st != nil {
+		err = errors.Join(err, d.st.Close())
+	}
+	return err
 }
 
 // serve mounts, answers the kernel and the command line, and unmounts.

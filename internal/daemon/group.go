@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// A group runs what a daemon does in the background. The first failure ends all.
+// A group runs what a daemon does in the background, and tells of the first failure.
 type group struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -18,8 +18,10 @@ type group struct {
 	err error
 }
 
-func newGroup(ctx context.Context, cancel context.CancelFunc) *group {
-	return &group{ctx: ctx, cancel: cancel, broken: make(chan struct{})}
+func newGroup(ctx context.Context) *group {
+	g := &group{broken: make(chan struct{})}
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	return g
 }
 
 // start runs fn until the group's context is done or fn fails.
@@ -41,8 +43,9 @@ func (g *group) start(name string, fn func(ctx context.Context) error) {
 // failed is closed when something has failed.
 func (g *group) failed() <-chan struct{} { return g.broken }
 
-// wait waits for all, and returns the first failure.
-func (g *group) wait() error {
+// end tells all to end, waits for them, and returns the first failure.
+func (g *group) end() error {
+	g.cancel()
 	g.wg.Wait()
 	g.mu.Lock()
 	defer g.mu.Unlock()

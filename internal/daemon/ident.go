@@ -32,7 +32,8 @@ type ident struct {
 	keys    *identity.Keyring
 	members *identity.Membership
 	seq     *raftstore.Sequencer
-	wake    chan struct{} // there may be events to frame
+	wake    chan struct{} // there may be events to frame, and more are about to follow
+	soon    chan struct{} // there may be events to frame
 	propose chan struct{} // there may be frames to propose
 
 	mu   sync.Mutex
@@ -84,7 +85,7 @@ func (d *daemon) newKeyring(name string) (*identity.Keyring, error) {
 func (d *daemon) openIdentity(k *identity.Keyring) error {
 	id := &ident{
 		d: d, keys: k, open: map[identity.VolumeID]fs.Opened{},
-		wake: make(chan struct{}, 1), propose: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), propose: make(chan struct{}, 1),
 	}
 	if err := id.loadMembers(); err != nil {
 		return err

@@ -24,8 +24,15 @@ const (
 	maxEntry = 1 << 20
 )
 
-// poke says that there may be events to frame. It never blocks.
-func (i *ident) poke() { kick(i.wake) }
+// poke says that there may be events to frame; soon is false for the making of a file whose first edit is about to
+// follow. It never blocks.
+func (i *ident) poke(soon bool) {
+	if soon {
+		kick(i.soon)
+	} else {
+		kick(i.wake)
+	}
+}
 
 func kick(c chan struct{}) {
 	select {
@@ -39,10 +46,8 @@ func (i *ident) frame(ctx context.Context) error {
 	var last time.Time
 	kick(i.propose) // what an earlier run left
 	for {
-		select {
-		case <-ctx.Done():
+		if !i.waitForEvents(ctx) {
 			return nil
-		case <-i.wake:
 		}
 		if since := time.Since(last); since < idle {
 			if !sleep(ctx, gather-since) {
@@ -58,6 +63,26 @@ func (i *ident) frame(ctx context.Context) error {
 			kick(i.propose)
 		}
 	}
+}
+
+// waitForEvents returns when there is something to frame: false if ctx is done.
+func (i *ident) waitForEvents(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-i.soon:
+		return true
+	case <-i.wake:
+	}
+	t := time.NewTimer(gather)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-i.soon:
+	case <-t.C:
+	}
+	return true
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
