@@ -20,10 +20,13 @@ const (
 // minCompress is the length below which compressing is not tried: a frame's header eats the gain.
 const minCompress = 96
 
-// newCompressor makes the encoder that every device uses: klauspost/compress v1.20.3, level fastest, no
-// checksum (the seal is one). EncodeAll compresses in the calling goroutine and its output depends on
-// its input alone. Another version may compress otherwise, which costs deduplication between devices
-// and equal snapshot roots: then frameZstd needs a successor, and a test with golden blocks says so.
+// compressor is what every device compresses with: klauspost/compress v1.20.3, level fastest, no checksum
+// (the seal is one). EncodeAll compresses in the calling goroutine and its output depends on its input
+// alone. Another version may compress otherwise, which costs deduplication between devices and equal
+// snapshot roots: then frameZstd needs a successor, and a test with golden blocks says so. It is made at
+// first use and never changed.
+var compressor = sync.OnceValue(newCompressor)
+
 func newCompressor() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
@@ -49,12 +52,12 @@ var decompressor = sync.OnceValue(func() *zstd.Decoder {
 
 // appendFrame appends the framing of plain to dst. Compression must save a sixteenth, else reading
 // would pay for nothing.
-func appendFrame(dst []byte, z *zstd.Encoder, plain []byte) []byte {
+func appendFrame(dst, plain []byte) []byte {
 	start := len(dst)
 	if len(plain) >= minCompress {
 		dst = append(dst, frameZstd)
 		dst = binary.AppendUvarint(dst, uint64(len(plain)))
-		dst = z.EncodeAll(plain, dst)
+		dst = compressor().EncodeAll(plain, dst)
 		if len(dst)-start <= len(plain)-len(plain)/16 {
 			return dst
 		}

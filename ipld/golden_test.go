@@ -13,7 +13,7 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
 // Everything that reaches a disk or another device is byte for byte what it was. If this fails because a
-// library compresses otherwise now, see newCompressor: -rewrite is not the cure.
+// library compresses otherwise now, see compressor: -rewrite is not the cure.
 func TestGolden(t *testing.T) {
 	s := NewSealer([32]byte([]byte("the convergence secret of a test")), [32]byte([]byte("the chunk key of a test, 32 byte")))
 	leaf, leafLink := s.SealLeaf([]byte("a leaf"))

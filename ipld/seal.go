@@ -9,8 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // The labels of key derivation. They are in every key, so they never change.
@@ -24,7 +22,6 @@ const (
 type Sealer struct {
 	prk     []byte // HKDF's pseudo-random key, from the convergence secret
 	chunker *chunker
-	zstd    *zstd.Encoder
 	scratch sync.Pool // of *scratch
 }
 
@@ -35,7 +32,7 @@ func NewSealer(convergence, chunkKey [32]byte) *Sealer {
 	if err != nil {
 		panic(fmt.Sprintf("ipld: hkdf: %v", err)) // cannot be, with this hash and length
 	}
-	return &Sealer{prk: prk, chunker: newChunker(chunkKey), zstd: newCompressor()}
+	return &Sealer{prk: prk, chunker: newChunker(chunkKey)}
 }
 
 // String hides the secrets.
@@ -58,7 +55,7 @@ func (s *Sealer) SealNode(plain []byte, children []CID) (Block, Link) {
 	checkPlain(plain, children)
 	sum := sumChildren(children)
 	buf := make([]byte, 0, len(sum)+len(plain)+64)
-	buf = appendFrame(append(buf, sum[:]...), s.zstd, plain)
+	buf = appendFrame(append(buf, sum[:]...), plain)
 	ciphertext, key := s.seal(buf, nodeLabel)
 
 	data := appendEnvelope(make([]byte, 0, envelopeSize(len(children), len(ciphertext))), children, ciphertext)
@@ -70,7 +67,7 @@ func (s *Sealer) SealNode(plain []byte, children []CID) (Block, Link) {
 func (s *Sealer) appendLeaf(dst, plain []byte) (Block, Link) {
 	checkPlain(plain, nil)
 	start := len(dst)
-	dst = appendFrame(dst, s.zstd, plain)
+	dst = appendFrame(dst, plain)
 	data, key := s.seal(dst[start:], leafLabel)
 	c := CIDOf(Raw, data)
 	return Block{c, data}, Link{CID: c, Key: key}

@@ -93,12 +93,15 @@ func OpenSegments(st *store.Store, o SegmentOptions) (*Segments, error) {
 	return s, nil
 }
 
-// flush is Sync for the store's own clock, which may tick once more after Close.
+// flush is Sync for the store's own clock, which takes every error for final. A full disk is not: what
+// could not enter the index waits for the next flush.
 func (s *Segments) flush() error {
-	if err := s.Sync(); !errors.Is(err, store.ErrClosed) {
-		return err
+	err := s.Sync()
+	if s.usable() == nil && errors.Is(err, store.ErrNoSpace) {
+		s.log.Warn("segments not synced", "err", err)
+		return nil
 	}
-	return nil
+	return err
 }
 
 // Close syncs, and lets go of the files. No other method may run.
