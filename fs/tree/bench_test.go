@@ -85,3 +85,19 @@ func BenchmarkLookup(b *testing.B) {
 		Lookup(m, RootID, name)
 	}
 }
+
+func BenchmarkCoalesceTar(b *testing.B) {
+	var es []eventlog.Event
+	es = append(es, event(mkdir(d1, root, "d")))
+	for k := range 2000 {
+		c := file(1000+k, d1, fmt.Sprint("f", k), 0)
+		es = append(es, event(c), event(SetContent{ID: c.ID, Version: inline(1000+k, 9)}),
+			event(SetAttr{ID: c.ID, Set: FieldMtime, Mtime: 1}), event(SetAttr{ID: c.ID, Set: FieldMode, Mode: 0o600}))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := len(New().Coalesce(es)); n != 2001 {
+			b.Fatal(n)
+		}
+	}
+}
