@@ -96,6 +96,11 @@ func (f *FS) runQuiet(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		for _, v := range f.allVolumes() {
+			if err := v.merge(); err != nil {
+				f.log.Error("merge conflicts", "err", err)
+			}
+		}
 		now := f.now()
 		for _, n := range f.table.edits() {
 			if !n.isQuiet(now) {

@@ -9,12 +9,12 @@ import (
 // this machine alone. A rule with a slash looks at the name of the directory too.
 var localRules = [...]string{
 	".obsidian/workspace*.json", // Obsidian's panes
-	".*.sw[a-p]", ".*.sw[a-p]x", // vim
-	"4913",                     // vim's probe for a writable directory
-	".#*",                      // Emacs' locks
-	".~lock.*#",                // LibreOffice
-	"~$*",                      // Microsoft Office
-	".DS_Store", "._.DS_Store", // macOS
+	".*.sw[a-px]",               // vim
+	"4913",                      // vim's probe for a writable directory
+	".#*",                       // Emacs' locks
+	".~lock.*#",                 // LibreOffice
+	"~$*",                       // Microsoft Office
+	".DS_Store", "._.DS_Store",  // macOS
 	".Trash-*", // file managers' trash; all that is below it too
 }
 

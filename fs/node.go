@@ -31,6 +31,7 @@ type Node struct {
 	ino    uint64
 	meta   localMeta
 	orphan *orphan // not nil: no name is left
+	aside  *aside  // not nil: it was moved away from its name a while ago
 
 	opens   int // handles
 	writers int // handles that may write

@@ -23,9 +23,18 @@ func (f *FS) Unlink(parent NodeID, name string) error {
 	}
 	n := dir.vol.node(p.dirent.ID, p.local, 0)
 	defer f.table.dropIdle(n)
-	unlock := lockNodes(dir, n)
+	s := f.successor(n)
+	if s != nil {
+		defer f.table.dropIdle(s)
+	}
+	unlock := lockNodes(dir, n, s)
 	defer unlock()
-	return dir.vol.update(func(t *txn) error { return t.unlink(dir, n, []byte(name)) })
+	return dir.vol.update(func(t *txn) error {
+		if t.isAside(n, s) {
+			return t.saveAside(dir, n, s, []byte(name))
+		}
+		return t.unlink(dir, n, []byte(name))
+	})
 }
 
 // findHere resolves a name without stepping through a graft.

@@ -126,6 +126,7 @@ func (t *txn) rename(m move) error {
 			Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
 		})
 		t.touch(m.n)
+		t.noteAside(m, ino)
 	case t.isSave(m, ino, target):
 		if err := t.save(m, ino, target); err != nil {
 			return err
@@ -183,40 +184,6 @@ func (t *txn) checkMove(m move) (ino, target tree.Inode, err error) {
 		return ino, target, t.mustBeEmpty(m.target)
 	}
 	return ino, target, nil
-}
-
-// isSave reports whether m is the end of an atomic save: a file that this mount made while the target
-// was there, with one name, replaces a file with one name.
-func (t *txn) isSave(m move, ino, target tree.Inode) bool {
-	return ino.Kind == tree.File && target.Kind == tree.File && ino.Nlink == 1 && target.Nlink == 1 &&
-		ino.Btime >= target.Btime && len(ino.Heads) > 0 && len(target.Heads) > 0
-}
-
-// save makes the rename an edit of the target. Programs see what rename(2) promises: the path has the new
-// file's inode number, and who holds the old inode keeps the old bytes.
-func (t *txn) save(m move, ino, target tree.Inode) error {
-	if err := t.freeze(m.target, target); err != nil {
-		return err
-	}
-	file := m.target.file
-	t.apply(m.n.local, tree.Save{
-		Target: file, TargetHeads: target.HeadIDs(), Dir: m.to.file, Name: m.newName,
-		Source: m.n.file, FromDir: m.from.file, FromName: m.oldName,
-		Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
-	})
-	meta := m.n.meta
-	meta.ctime = t.now
-	meta.ino = m.n.ino
-	t.DeleteLocal(localKey(localMetaKey, m.n.file))
-	t.setMeta(file, meta)
-	if err := t.moveJournal(m.n, file); err != nil {
-		return err
-	}
-	t.then(func() {
-		m.n.meta = meta
-		t.v.fs.table.rebind(m.n, file)
-	})
-	return nil
 }
 
 // replace makes the rename take the target's name away from it.
@@ -318,21 +285,4 @@ func (f *FS) Link(id, parent NodeID, name string) (Entry, error) {
 	}
 	f.table.ref(n.vol, n.file, n.local, 1, func() localMeta { return n.meta })
 	return Entry{Node: n.id, Attr: n.attrLocked(ino)}, nil
-}
-
-// changed tells the kernel what a rebase or a frame from elsewhere changed under it.
-func (v *Volume) changed(keys [][]byte) {
-	i := v.fs.invalidate.Load()
-	if i == nil {
-		return
-	}
-	tree.Changed(keys, func(file tree.FileID) {
-		if n, ok := v.fs.table.peek(v, file); ok {
-			(*i).InvalidateNode(n.id)
-		}
-	}, func(dir tree.FileID, name []byte) {
-		if n, ok := v.fs.table.peek(v, dir); ok {
-			(*i).InvalidateEntry(n.id, string(name))
-		}
-	})
 }

@@ -3,6 +3,7 @@ package fs
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -23,6 +24,8 @@ type Volume struct {
 	author eventlog.Author
 	local  *tree.Reducer // for the device-local part
 	isHome bool
+
+	unmerged atomic.Bool // there may be conflicts that nobody has looked at
 
 	mu      sync.Mutex
 	pending map[tree.VersionID]*pending
@@ -54,6 +57,7 @@ func (f *FS) openVolume(h *home, id identity.VolumeID, name string) (*Volume, er
 	f.volumes[id] = v
 	f.mu.Unlock()
 	v.log.OnChange(v.changed)
+	v.unmerged.Store(true) // an earlier run may have left some
 	return v, nil
 }
 
