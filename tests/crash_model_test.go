@@ -187,14 +187,33 @@ func (n *inode) differs(got *inode) string {
 
 // A doubt is an edit that no close has ended: of its bytes some may be there.
 type doubt struct {
-	of       *inode
-	was, now []byte // content that is safe, and as the program sees it
-	cut      bool   // it was emptied in between
+	of    *inode
+	was   []byte   // the content that is safe
+	since [][]byte // what it was after each write since then, the one under way too
+	cut   bool     // it was emptied in between
 }
 
-// differs allows each byte to be as it was or as it is.
-func (d doubt) differs(got *inode) string {
-	least, most := min(len(d.was), len(d.now)), max(len(d.was), len(d.now))
+// now is the content as the program sees it.
+func (d *doubt) now() []byte {
+	if len(d.since) > 0 {
+		return d.since[len(d.since)-1]
+	}
+	if d.cut {
+		return nil
+	}
+	return d.was
+}
+
+// synced is d after an fsync.
+func (d *doubt) synced() { d.was, d.since, d.cut = d.now(), nil, false }
+
+// differs allows each byte to be as it was, or as a write left it.
+func (d *doubt) differs(got *inode) string {
+	states := append([][]byte{d.was}, d.since...)
+	least, most := len(d.was), 0
+	for _, s := range states {
+		least, most = min(least, len(s)), max(most, len(s))
+	}
 	if d.cut {
 		least = 0
 	}
@@ -205,10 +224,9 @@ func (d doubt) differs(got *inode) string {
 		return fmt.Sprintf("xattrs %q, want %q; inode number %d, was %d", got.xattrs, d.of.xattrs, got.ino, d.of.ino)
 	}
 	for i, c := range got.content {
-		asWas, asNow := i < len(d.was) && d.was[i] == c, i < len(d.now) && d.now[i] == c
 		hole := c == 0 && (d.cut || i >= len(d.was))
-		if !asWas && !asNow && !hole {
-			return fmt.Sprintf("byte %d of %d is %#x, neither as it was nor as it is", i, len(got.content), c)
+		if !hole && !slices.ContainsFunc(states, func(s []byte) bool { return i < len(s) && s[i] == c }) {
+			return fmt.Sprintf("byte %d of %d is %#x, as no write left it", i, len(got.content), c)
 		}
 	}
 	return ""

@@ -114,7 +114,7 @@ func (w *worker) edit(path string, flags int, writes int) {
 		next = w.acked.put(path, was)
 	}
 	opened := w.step(next, func() (err error) {
-		w.doubt = doubt{of: was, was: was.content, now: was.content, cut: cut}
+		w.doubt = doubt{of: was, was: was.content, cut: cut}
 		f, err = os.OpenFile(w.abs(path), flags|os.O_RDWR, 0o644)
 		return err
 	})
@@ -122,20 +122,18 @@ func (w *worker) edit(path string, flags int, writes int) {
 		return
 	}
 	d := &w.doubt
-	if cut {
-		d.now = nil
-	}
 	for range writes {
-		b, off := w.bytes(), len(d.now)
+		b, now := w.bytes(), slices.Clone(d.now())
+		off := len(now)
 		if w.rand.IntN(2) == 0 {
-			off = w.rand.IntN(len(d.now) + 1)
+			off = w.rand.IntN(len(now) + 1)
 		}
-		now := append(slices.Clone(d.now), make([]byte, max(0, off+len(b)-len(d.now)))...)
+		now = append(now, make([]byte, max(0, off+len(b)-len(now)))...)
 		copy(now[off:], b)
 		if len(now) > 6<<20 {
 			break
 		}
-		d.now = now
+		d.since = append(d.since, now)
 		if _, w.err = f.WriteAt(b, int64(off)); w.err != nil {
 			break
 		}
@@ -143,10 +141,10 @@ func (w *worker) edit(path string, flags int, writes int) {
 			if w.err = f.Sync(); w.err != nil {
 				break
 			}
-			d.was, d.cut = d.now, false
+			d.synced()
 		}
 	}
-	done := w.acked.with(path, func(n *inode) { n.content, n.mtime = d.now, 0 })
+	done := w.acked.with(path, func(n *inode) { n.content, n.mtime = d.now(), 0 })
 	if w.err != nil {
 		_ = f.Close()
 		return
