@@ -3,7 +3,7 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -95,7 +95,7 @@ func receiveFD(sock int) (int, error) {
 func userAllowOther() bool {
 	conf, err := os.ReadFile("/etc/fuse.conf")
 	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist)
+		return !errors.Is(err, iofs.ErrNotExist)
 	}
 	for line := range strings.Lines(string(conf)) {
 		line, _, _ = strings.Cut(line, "#")

@@ -3,7 +3,7 @@ package mount
 import (
 	"errors"
 	"io"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -70,7 +70,7 @@ func TestOrdinaryUser(t *testing.T) {
 		c := serveAt(t, pointFor(t, uid), asUser(uid))
 		wantOptions(t, c, "rw,nosuid,nodev", "suid,dev,noexec")
 		if os.Geteuid() == 0 {
-			if _, err := os.ReadDir(c.dir); !errors.Is(err, fs.ErrPermission) {
+			if _, err := os.ReadDir(c.dir); !errors.Is(err, iofs.ErrPermission) {
 				t.Errorf("another user reads the mount: %v, want EACCES", err)
 			}
 		}
@@ -180,7 +180,7 @@ func TestNoFUSE(t *testing.T) {
 		}
 		_, err := Mount(dir, Options{})
 		wantErr(t, err, ErrNoFUSE)
-		wantErr(t, err, fs.ErrNotExist)
+		wantErr(t, err, iofs.ErrNotExist)
 	})
 }
 

@@ -2,7 +2,7 @@ package mount
 
 import (
 	"errors"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -25,7 +25,7 @@ func TestBadMountPoints(t *testing.T) {
 	_, err = Mount(dir+"/file/below", Options{})
 	wantErr(t, err, unix.ENOTDIR)
 	_, err = Mount(dir+"/nothing", Options{})
-	wantErr(t, err, fs.ErrNotExist)
+	wantErr(t, err, iofs.ErrNotExist)
 	_, err = Mount("/proc", Options{})
 	wantErr(t, err, ErrMounted)
 	var there *MountedError

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"sync"
 	"testing"
@@ -27,12 +27,12 @@ func TestNotify(t *testing.T) {
 	tell("change", "f", "same-in-length")
 	c.wantFile("f", "same-in-length")
 
-	if _, err := os.Stat(c.path("g")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(c.path("g")); !errors.Is(err, iofs.ErrNotExist) {
 		t.Fatalf("g: %v", err)
 	}
 	tell("rename", "f", "g")
 	c.wantFile("g", "same-in-length")
-	if _, err := os.Stat(c.path("f")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(c.path("f")); !errors.Is(err, iofs.ErrNotExist) {
 		t.Fatalf("the old name: %v", err)
 	}
 
@@ -45,7 +45,7 @@ func TestNotify(t *testing.T) {
 		t.Fatal(err)
 	}
 	tell("delete", "g")
-	if _, err := os.Stat(c.path("g")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(c.path("g")); !errors.Is(err, iofs.ErrNotExist) {
 		t.Fatalf("the deleted name: %v", err)
 	}
 	if n, err := unix.Read(fd, make([]byte, 1000)); n < unix.SizeofInotifyEvent {

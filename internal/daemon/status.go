@@ -2,7 +2,7 @@ package daemon
 
 import (
 	"fmt"
-	"io/fs"
+	iofs "io/fs"
 	"os"
 	"path/filepath"
 
@@ -58,7 +58,7 @@ func events(s eventlog.Stats) control.Events {
 // storeSize is what the store takes on the disk.
 func storeSize(home string) (int64, error) {
 	var size int64
-	err := filepath.WalkDir(home, func(_ string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(home, func(_ string, e iofs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return skipGone(err)
 		}
