@@ -47,7 +47,7 @@ func (f *FS) damaged(n *Node, err error) error {
 	if err == nil || !errors.Is(err, ErrDamaged) && !errors.Is(err, ipld.ErrDamaged) && !errors.Is(err, ipld.ErrNotFound) {
 		return err
 	}
-	if f.damage.add(n.vol, n.file, err) {
+	if f.damage.add(n.vol, f.table.fileOf(n), err) {
 		f.log.Error("read a damaged file", "volume", fmt.Sprintf("%x", n.vol.id), "inode", n.ino, "err", err)
 	}
 	return fmt.Errorf("%w: %w", ErrDamaged, err)

@@ -68,6 +68,9 @@ func (n *Node) endEditLocked(closed bool) error {
 		return nil
 	})
 	if err != nil {
+		if p != nil {
+			v.drop(p)
+		}
 		return err
 	}
 	if p != nil {

@@ -205,6 +205,13 @@ func (t *table) dropLocked(n *Node) {
 	}
 }
 
+// fileOf is n.file for those who do not hold n.mu.
+func (t *table) fileOf(n *Node) tree.FileID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.file
+}
+
 // known reports whether the kernel may still ask for n once its names are gone.
 func (t *table) known(n *Node) bool {
 	t.mu.Lock()

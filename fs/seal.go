@@ -91,11 +91,16 @@ func (t *txn) hold(p *pending, op tree.SetContent) {
 		t.SetLocal(localKey(localBytes, p.id), p.bytes.mem)
 	}
 	t.SetLocal(localKey(localPending, p.id), dagcbor.Encode(p.rec))
-	t.then(func() {
-		t.v.mu.Lock()
-		t.v.pending[p.id] = p
-		t.v.mu.Unlock()
-	})
+	t.v.mu.Lock() // before the version can be seen: who sees it finds its bytes
+	t.v.pending[p.id] = p
+	t.v.mu.Unlock()
+}
+
+// drop forgets a pending version: it is sealed, or never came to be.
+func (v *Volume) drop(p *pending) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.pending, p.id)
 }
 
 // sealQueue is what waits for being sealed, oldest first.
@@ -258,9 +263,7 @@ func (v *Volume) sealed(p *pending, c ipld.Content) error {
 		return fmt.Errorf("seal version %x: %w", p.id[:4], err)
 	}
 	err = p.moved(c)
-	v.mu.Lock()
-	delete(v.pending, p.id)
-	v.mu.Unlock()
+	v.drop(p)
 	return err
 }
 
