@@ -156,7 +156,7 @@ func TestUpdateEqualsWrite(t *testing.T) {
 		edits := rapid.IntRange(1, 6).Draw(t, "edits")
 		for range edits {
 			size := rapid.OneOf(
-				rapid.Int64Range(0, 40<<10), rapid.Int64Range(0, 600<<10),
+				rapid.Int64Range(0, 40<<10), rapid.Int64Range(0, 600<<10), rapid.Int64Range(0, 600<<10), rapid.Int64Range(0, 2<<20),
 				rapid.Int64Range(SectionSize-2, SectionSize+2), rapid.Int64Range(0, 3*SectionSize),
 			).Draw(t, "size")
 			if size < file.size { // cut what is behind the end, also for later growth
