@@ -203,7 +203,7 @@ func (c *change) eventsOf(db pebble.Reader, n *node) ([]Event, error) {
 			return nil, err
 		}
 	}
-	es, err := openFrame(c.l.keys, f)
+	es, err := c.l.openFrame(f)
 	if errors.Is(err, identity.ErrNoKey) {
 		return nil, err
 	}

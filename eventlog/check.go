@@ -9,11 +9,11 @@ import (
 // nothing that those did not touch.
 func (l *Log) checkCoalesced(t *tail, es []Event) {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	snap := l.db.NewSnapshot()
+	snap, next, self := l.db.NewSnapshot(), l.next, l.self
+	l.mu.RUnlock()
 	defer snap.Close()
 	plain, short := newOverlay(newDBState(snap, l.txState.prefix)), newOverlay(newDBState(snap, l.txState.prefix))
-	for n := l.next - 1; n >= t.first; n-- {
+	for n := next - 1; n >= t.first; n-- {
 		u, err := l.undoOf(snap, l.ks.local(kindUndo, n))
 		if err != nil {
 			panic(err)
@@ -25,7 +25,7 @@ func (l *Log) checkCoalesced(t *tail, es []Event) {
 	apply := func(o *overlay, es []Event, u *undo) {
 		o.beginUnit()
 		for _, e := range es {
-			l.reducer.Apply(o, l.self, e)
+			l.reducer.Apply(o, self, e)
 		}
 		o.endUnit(u)
 	}

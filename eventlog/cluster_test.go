@@ -27,6 +27,7 @@ type cluster struct {
 	replicas []*replica
 	meddlers []*meddler
 	frames   []*Frame
+	once     byte       // the last id of a record that is written once
 	order    [][]*Frame // by Index-1: what the sequencer ordered
 	hashes   map[Index][32]byte
 }
@@ -55,11 +56,11 @@ func (c *cluster) write(r *replica) {
 	held := rapid.IntRange(0, 7).Draw(c.t, "held") == 0
 	_, err := r.Update(func(tx *Tx) error {
 		for _, e := range es {
-			if held {
-				tx.AppendHeld(e)
-			} else {
-				tx.Append(e)
-			}
+			tx.Append(e)
+		}
+		if held {
+			c.once++
+			tx.AppendHeld(event(opOnce, c.once, 'p'))
 		}
 		return nil
 	})
@@ -68,14 +69,18 @@ func (c *cluster) write(r *replica) {
 	}
 }
 
-// release amends the held events, without changing them.
+// release amends the held events.
 func (c *cluster) release(r *replica) {
 	held, err := r.Held()
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	for _, h := range held {
-		if _, err := r.Update(func(tx *Tx) error { return tx.Amend(h.Seq, h.Event.Body, nil) }); err != nil {
+		id := h.Event.Body[1]
+		_, err := r.Update(func(tx *Tx) error {
+			return tx.Amend(h.Seq, event(opOnce, id, 'q').Body, func(s State) { s.Set([]byte{'o', id}, []byte{'q'}) })
+		})
+		if err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -100,7 +105,9 @@ func (c *cluster) meddle(r *replica) func() {
 				if got := r.dump(); got != before {
 					c.t.Fatalf("in the middle of a rebase the state is\n%s, was\n%s", got, before)
 				}
-				c.write(r)
+				for range rapid.IntRange(1, 4).Draw(c.t, "writes") {
+					c.write(r)
+				}
 				if rapid.Bool().Draw(c.t, "release") {
 					c.release(r)
 				}
@@ -153,7 +160,7 @@ func (c *cluster) someFrames() []*Frame {
 func (c *cluster) step() {
 	r := c.device()
 	action := rapid.IntRange(0, 9).Draw(c.t, "action")
-	if action >= 4 && rapid.IntRange(0, 2).Draw(c.t, "meddle") == 0 {
+	if action >= 4 && rapid.Bool().Draw(c.t, "meddle") {
 		defer c.meddle(r)()
 	}
 	switch action {
@@ -229,6 +236,37 @@ func (c *cluster) finish() {
 			c.t.Fatalf("device %d: %+v", i, s)
 		}
 	}
+}
+
+// A device that writes while others' frames are put before its own sees what its log leads to.
+func TestWritesDuringRebase(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		a, b := c.replicas[0], c.replicas[1]
+		for range rapid.IntRange(1, 10).Draw(t, "rounds") {
+			for range rapid.IntRange(0, 3).Draw(t, "writes") {
+				c.write(a)
+			}
+			if rapid.IntRange(0, 3).Draw(t, "cut mine") == 0 {
+				c.cut(a, 10)
+			}
+			n := len(c.frames)
+			c.write(b)
+			c.release(b)
+			c.cut(b, 10)
+			if rapid.Bool().Draw(t, "tell b") {
+				c.receive(b, c.frames[:n])
+			}
+			stop := c.meddle(a)
+			c.order = append(c.order, c.frames[n:])
+			c.follow(a, 1)
+			stop()
+			if got, want := a.dump(), foldRapid(t, a); got != want {
+				t.Fatalf("state\n%s, the entries lead to\n%s", got, want)
+			}
+		}
+	})
 }
 
 // The same frames and the same order give the same state to the byte, in whatever order and interleaving they come,

@@ -158,7 +158,7 @@ func (w *entryWalk) frame(h FrameHash, p Position) error {
 	if err != nil {
 		return err
 	}
-	es, err := openFrame(w.l.keys, f)
+	es, err := w.l.openFrame(f)
 	if errors.Is(err, identity.ErrNoKey) {
 		return err
 	}

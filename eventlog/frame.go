@@ -145,7 +145,7 @@ func (f *Frame) Verify() bool {
 // sealFrame makes a frame of es. h lacks only Count, Nonce and Cipher.
 func (l *Log) sealFrame(h Header, es []Event) (*Frame, error) {
 	h.Count = uint64(len(es))
-	plain, err := packEvents(es)
+	plain, err := l.packer.pack(es)
 	if err != nil {
 		return nil, err
 	}
@@ -162,12 +162,12 @@ func (l *Log) sealFrame(h Header, es []Event) (*Frame, error) {
 }
 
 // openFrame returns f's events. Errors: identity.ErrNoKey, and others that every device with the keys meets alike.
-func openFrame(keys *identity.VolumeKeys, f *Frame) ([]Event, error) {
-	plain, err := keys.OpenFrame(f.Epoch, f.Nonce, f.sealedHeader(), f.ciphertext)
+func (l *Log) openFrame(f *Frame) ([]Event, error) {
+	plain, err := l.keys.OpenFrame(f.Epoch, f.Nonce, f.sealedHeader(), f.ciphertext)
 	if err != nil {
 		return nil, fmt.Errorf("open frame %x: %w", f.Hash[:4], err)
 	}
-	es, err := unpackEvents(plain)
+	es, err := l.packer.unpack(plain)
 	if err == nil && uint64(len(es)) != f.Count {
 		err = fmt.Errorf("%w: %d events where its header says %d", ErrBadFrame, len(es), f.Count)
 	}

@@ -36,27 +36,28 @@ func FuzzHeader(f *testing.F) {
 }
 
 func FuzzUnpackEvents(f *testing.F) {
+	p := newPacker()
 	for _, name := range []string{"frame1.events", "frame2.events"} {
 		es, err := decodeEvents(readGolden(f, name))
 		if err != nil {
 			f.Fatal(err)
 		}
-		plain, err := packEvents(es)
+		plain, err := p.pack(es)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(plain)
 	}
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		es, err := unpackEvents(plain)
+		es, err := p.unpack(plain)
 		if err != nil {
 			return
 		}
-		again, err := packEvents(es)
+		again, err := p.pack(es)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := unpackEvents(again); err != nil || len(back) != len(es) {
+		if back, err := p.unpack(again); err != nil || len(back) != len(es) {
 			t.Fatalf("%d events come back as %d: %v", len(es), len(back), err)
 		}
 	})

@@ -68,7 +68,7 @@ func goldenFrames(t *testing.T) []*Frame {
 }
 
 func TestGoldenFrames(t *testing.T) {
-	keys := newVolume(t, 2).keys
+	r := memReplica(t, newVolume(t, 2), 0, nil)
 	for i, f := range goldenFrames(t) {
 		name := fmt.Sprintf("frame%d", i+1)
 		golden(t, name, f.Raw)
@@ -77,7 +77,7 @@ func TestGoldenFrames(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		golden(t, name+".header", old.header)
-		es, err := openFrame(keys, old)
+		es, err := r.openFrame(old)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -288,7 +288,6 @@ func (o *overlay) sortDirty() {
 func (o *overlay) renew(key []byte) {
 	c, _ := o.at(key)
 	if c.dirty {
-		c.unknown = true
 		return
 	}
 	val, ok, err := o.base.get(key)

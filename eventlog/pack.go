@@ -13,29 +13,41 @@ const (
 	packedZstd  = 1
 )
 
-// packEvents returns the plain bytes of a frame.
-func packEvents(es []Event) ([]byte, error) {
+// A packer compresses and decompresses lists of events, within bounds. Any number of goroutines may use it.
+type packer struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+func newPacker() packer {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		panic("eventlog: zstd: " + err.Error()) // the options are right
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(MaxPlain))
+	if err != nil {
+		panic("eventlog: zstd: " + err.Error())
+	}
+	return packer{enc, dec}
+}
+
+// pack returns the plain bytes of a frame.
+func (p packer) pack(es []Event) ([]byte, error) {
 	list := dagcbor.Encode(es)
 	if len(list) > MaxPlain {
 		return nil, fmt.Errorf("frame of %d bytes: %w", len(list), ErrTooBig)
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return nil, err
-	}
-	packed := enc.EncodeAll(list, append(make([]byte, 0, 64+len(list)/2), packedZstd))
-	if err := enc.Close(); err != nil {
-		return nil, err
-	}
+	packed := p.enc.EncodeAll(list, append(make([]byte, 0, 64+len(list)/2), packedZstd))
 	if len(packed) > len(list) {
 		return append([]byte{packedPlain}, list...), nil
 	}
 	return packed, nil
 }
 
-// unpackEvents reads what packEvents made, whoever ran it. It takes no more than MaxPlain bytes of memory for the list.
-func unpackEvents(plain []byte) ([]Event, error) {
+// unpack reads what pack made, whoever ran it. It takes no more than MaxPlain bytes of memory for the list.
+func (p packer) unpack(plain []byte) ([]Event, error) {
 	if len(plain) == 0 {
 		return nil, fmt.Errorf("%w: empty", ErrBadFrame)
 	}
@@ -46,13 +58,8 @@ func unpackEvents(plain []byte) ([]Event, error) {
 			return nil, fmt.Errorf("events: %w", ErrTooBig)
 		}
 	case packedZstd:
-		dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(MaxPlain))
-		if err != nil {
-			return nil, err
-		}
-		defer dec.Close()
-		if list, err = dec.DecodeAll(list, nil); err != nil {
+		var err error
+		if list, err = p.dec.DecodeAll(list, nil); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBadFrame, err)
 		}
 	default:

@@ -40,7 +40,7 @@ func genEvent() *rapid.Generator[Event] {
 	return rapid.Custom(func(t *rapid.T) Event {
 		// Few registers, so that units touch; some in other groups, so that some don't.
 		key := rapid.SampledFrom([]byte{0, 1, 2, 16, 17, 32, 48, 64, 80, 96})
-		return event(rapid.ByteRange(0, opCount_-1).Draw(t, "op"), key.Draw(t, "key"), key.Draw(t, "other"), rapid.Byte().Draw(t, "v"))
+		return event(rapid.ByteRange(0, opBlock).Draw(t, "op"), key.Draw(t, "key"), key.Draw(t, "other"), rapid.Byte().Draw(t, "v"))
 	})
 }
 
