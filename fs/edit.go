@@ -104,16 +104,19 @@ func (f *FS) runQuiet(ctx context.Context) {
 				f.log.Error("merge conflicts", "err", err)
 			}
 		}
-		now := f.now()
-		for _, n := range f.table.edits() {
-			if !n.isQuiet(now) {
-				continue
-			}
-			if err := f.endEdit(n, false); err != nil && !errors.Is(err, ErrNotExist) {
-				f.log.Error("end quiet edit", "err", err)
-			}
-			f.table.dropIdle(n)
+		f.endQuiet(f.now())
+	}
+}
+
+func (f *FS) endQuiet(now time.Time) {
+	for _, n := range f.table.edits() {
+		if !n.isQuiet(now) {
+			continue
 		}
+		if err := f.endEdit(n, false); err != nil && !errors.Is(err, ErrNotExist) {
+			f.log.Error("end quiet edit", "err", err)
+		}
+		f.table.dropIdle(n)
 	}
 }
 

@@ -214,6 +214,17 @@ func (f *FS) Fsync(id NodeID) error {
 	return f.st.Sync()
 }
 
+// wholeLocked ends n's edit, and makes its bytes as durable as the name that it is about to take from another file: readers
+// see the whole old or the whole new file, also after a crash. The caller holds n.mu.
+func (n *Node) wholeLocked() error {
+	if n.buf != nil && n.orphan == nil {
+		if err := n.endEditLocked(true); err != nil {
+			return err
+		}
+	}
+	return n.syncShownLocked()
+}
+
 // syncShownLocked makes the bytes of a closed version that is not sealed yet durable.
 func (n *Node) syncShownLocked() error {
 	if n.orphan != nil {

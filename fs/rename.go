@@ -67,6 +67,11 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 	if p.dirent.Kind == tree.Graft {
 		return f.renameVolume(m, p, q)
 	}
+	if m.target != nil && p.dirent.Kind == tree.File {
+		if err := m.n.wholeLocked(); err != nil {
+			return err
+		}
+	}
 	return from.vol.update(func(t *txn) error {
 		if flags&RenameExchange != 0 {
 			return t.exchange(m)
