@@ -67,17 +67,26 @@ func (a *app) printChecks(checks []control.Check) error {
 	return nil
 }
 
-// worst is the first check that failed, as an error with its exit code.
+// worst names the checks that failed, with the exit code of the first.
 func worst(checks []control.Check) error {
-	i := slices.IndexFunc(checks, func(c control.Check) bool { return c.State == control.Bad })
-	if i < 0 {
+	var names []string
+	var code control.Code
+	for _, c := range checks {
+		if c.State != control.Bad {
+			continue
+		}
+		if len(names) == 0 {
+			code = c.Code
+		}
+		names = append(names, c.Name)
+	}
+	if len(names) == 0 {
 		return nil
 	}
-	code := checks[i].Code
 	if code == "" {
 		code = control.Failed
 	}
-	return control.NewError(code, fmt.Sprintf("%s: %s", checks[i].Name, checks[i].Detail), checks[i].Hint)
+	return control.NewError(code, "not well: "+strings.Join(names, ", "), "rhizome doctor says what to do")
 }
 
 // writeReport writes what may be shown to strangers: of each check its name, state and facts alone.

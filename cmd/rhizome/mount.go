@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -116,6 +117,7 @@ func (m *mounting) reporter() (reporter, error) {
 		return nil, asUsage(fmt.Errorf("--ready-fd: %w", err))
 	}
 	syscall.CloseOnExec(m.readyFD)
+	m.err = io.Discard // the parent prints what failed; our stderr is the log
 	return parentReporter{f}, nil
 }
 

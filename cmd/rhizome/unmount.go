@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,9 @@ func (a *app) unmount(ctx context.Context, args []string, force bool) error {
 		}
 		if err := a.isMount(args, s); err != nil {
 			return err
+		}
+		if err := os.Chdir("/"); err != nil { // this program must not hold the mount itself
+			return fmt.Errorf("unmount: %w", err)
 		}
 		proc, err := openProcess(c.DaemonPID())
 		if err != nil {

@@ -15,7 +15,7 @@ func Sentence(s Status) string {
 	case s.Files == 0:
 		return "There are no files yet."
 	case s.Files == 1:
-		return "The only file is on this device only."
+		return "The one file is on this device only."
 	default:
 		return fmt.Sprintf("All %s files are on this device only.", Grouped(s.Files))
 	}
