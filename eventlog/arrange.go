@@ -44,6 +44,7 @@ func (l *Log) arrange(work func(c *change) error) (changed [][]byte, err error) 
 	waited := l.waited
 	l.waited = nil
 	for _, n := range waited {
+		l.graph.waiting[n.hash] = n
 		if err := c.place(n); err != nil {
 			return nil, err
 		}
@@ -94,7 +95,9 @@ func (c *change) place(n *node) error {
 			put(c.batch, key, &a.n.header)
 			continue
 		}
-		c.batch.Delete(key, nil)
+		if a.waited {
+			c.batch.Delete(key, nil)
+		}
 		if a.invalid {
 			c.forget(a.n)
 			continue

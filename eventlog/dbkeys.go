@@ -46,10 +46,9 @@ func scanPrefix(db pebble.Reader, prefix []byte, fn func(key, val []byte) error)
 	return it.Close()
 }
 
-// lastKey returns the last of the volume's keys of a kind, or nil.
-func (l *Log) lastKey(kind byte) ([]byte, error) {
-	prefix := l.ks.kind(kind)
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+// lastKey returns the last key from low on and before high, or nil. What was deleted below low is not looked at.
+func (l *Log) lastKey(low, high []byte) ([]byte, error) {
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ type Entry struct {
 }
 
 // Entries calls fn for the events behind from, in the order in which they are applied: committed, tentative, unframed; until
-// fn returns false. The zero Position is before all. What changes meanwhile may be shown twice or not at all.
+// fn returns false. The zero Position is before all. What is shown is one moment, whatever changes meanwhile.
 // A log without keys returns ErrNoKeys: Frames lists what it holds.
 func (l *Log) Entries(from Position, fn func(Entry) bool) error { return l.entries(from, false, fn) }
 
@@ -61,12 +61,14 @@ func (l *Log) entries(from Position, back bool, fn func(Entry) bool) error {
 	if l.keys == nil {
 		return fmt.Errorf("entries of volume %v: %w", l.volume, ErrNoKeys)
 	}
-	snap := l.db.NewSnapshot()
+	l.mu.RLock()
+	snap, self, first := l.db.NewSnapshot(), l.self, l.marks.First
+	l.mu.RUnlock()
 	stages := []Stage{StageCommitted, StageTentative, StageUnframed}
 	if back {
 		slices.Reverse(stages)
 	}
-	walk := &entryWalk{l: l, db: snap, from: from, back: back, fn: fn}
+	walk := &entryWalk{l: l, db: snap, self: self, first: first, from: from, back: back, fn: fn}
 	var err error
 	for _, s := range stages {
 		if err == nil && (s == from.Stage || s > from.Stage != back) {
@@ -84,11 +86,13 @@ func (l *Log) entries(from Position, back bool, fn func(Entry) bool) error {
 
 // An entryWalk goes through the database's records of one stage after the other, in either direction.
 type entryWalk struct {
-	l    *Log
-	db   pebble.Reader
-	from Position
-	back bool
-	fn   func(Entry) bool
+	l     *Log
+	db    pebble.Reader
+	self  Author   // of the unframed events
+	first LocalSeq // of them
+	from  Position
+	back  bool
+	fn    func(Entry) bool
 }
 
 // key returns the record in which the walk begins, if it begins in stage s.
@@ -106,10 +110,16 @@ func (w *entryWalk) key(s Stage) []byte {
 func (w *entryWalk) stage(s Stage) error {
 	prefix := w.l.ks.kind([]byte{kindCommitted, kindTentative, kindUnframed}[s])
 	o := &pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)}
+	if s == StageUnframed {
+		o.LowerBound = w.l.ks.local(kindUnframed, w.first) // below it are the remains of what was framed
+	}
 	if s == w.from.Stage && w.back {
 		o.UpperBound = append(w.key(s), 0)
-	} else if s == w.from.Stage {
-		o.LowerBound = w.key(s)
+	} else if key := w.key(s); s == w.from.Stage && bytes.Compare(key, o.LowerBound) > 0 {
+		o.LowerBound = key
+	}
+	if bytes.Compare(o.LowerBound, o.UpperBound) >= 0 {
+		return nil
 	}
 	it, err := w.db.NewIter(o)
 	if err != nil {
@@ -137,10 +147,7 @@ func (w *entryWalk) record(s Stage, key, val []byte) error {
 		if err != nil {
 			return err
 		}
-		w.l.mu.RLock()
-		self := w.l.self
-		w.l.mu.RUnlock()
-		return w.show(Entry{Position: Position{Stage: s, Local: n}, Author: self, Held: held, Event: e})
+		return w.show(Entry{Position: Position{Stage: s, Local: n}, Author: w.self, Held: held, Event: e})
 	case StageTentative:
 		h := hashOf(key)
 		return w.frame(h, Position{

@@ -122,6 +122,7 @@ func (g *graph) check(n *node) (missing FrameHash, valid bool, err error) {
 // An arrival says what became of a frame that add looked at.
 type arrival struct {
 	n       *node
+	waited  bool // it waited until now
 	waits   bool // something that it names is missing, or its key
 	invalid bool // it contradicts what it names: forget it
 	headOff []FrameHash
@@ -150,12 +151,15 @@ func (g *graph) add(n *node) ([]arrival, error) {
 			g.waiters[missing] = append(g.waiters[missing], n)
 			continue
 		}
+		waited := g.waiting[n.hash] != nil
 		delete(g.waiting, n.hash)
 		if !valid {
-			as = append(as, arrival{n: n, invalid: true})
+			as = append(as, arrival{n: n, waited: waited, invalid: true})
 			continue
 		}
-		as = append(as, g.insert(n))
+		a := g.insert(n)
+		a.waited = waited
+		as = append(as, a)
 		queue = append(queue, g.waiters[n.hash]...)
 		delete(g.waiters, n.hash)
 	}

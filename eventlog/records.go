@@ -98,7 +98,7 @@ func (l *Log) load() error {
 // loadUnframed finds this device's events that are in no frame yet.
 func (l *Log) loadUnframed() error {
 	l.next, l.held = l.marks.First, make(map[LocalSeq]bool)
-	last, err := l.lastKey(kindUnframed)
+	last, err := l.lastKey(l.ks.local(kindUnframed, l.marks.First), after(l.ks.kind(kindUnframed)))
 	if err != nil {
 		return err
 	}
