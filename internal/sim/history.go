@@ -1,0 +1,81 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+// A History is what happened in one run.
+type History struct {
+	Seed  uint64
+	Trace []byte // a line for everything that happened
+	Err   error  // what a check found; nil: nothing
+}
+
+// Run replays the history of a seed. Histories are independent of each other, and may run side by side.
+func Run(s *Setting, seed uint64) History {
+	rnd := rand.New(rand.NewPCG(seed, 0x73696d))
+	w := &world{Setting: s, rnd: rnd, plan: drawPlan(rnd), frames: map[eventlog.FrameHash]*eventlog.Frame{}}
+	w.net.w = w
+	w.sequencer = sequencer{w: w, committed: map[eventlog.FrameHash]bool{}}
+	err := w.live()
+	for _, r := range w.replicas {
+		if r.up() {
+			err = errors.Join(err, w.guard(r.stop))
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("seed %d: %w", seed, err)
+	}
+	return History{seed, w.trace.Bytes(), err}
+}
+
+// guard returns the failure that ended do, or nil.
+func (w *world) guard(do func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f, ok := p.(failure)
+			if !ok {
+				panic(p)
+			}
+			w.tell("FAILED: %v", f.error)
+			err = f.error
+		}
+	}()
+	do()
+	return nil
+}
+
+// live is the whole history.
+func (w *world) live() error {
+	return w.guard(func() {
+		w.tell("%v", w.plan)
+		for i := range w.plan.replicas {
+			keyring := w.devices[i]
+			r := w.addReplica(string(rune('A'+i)), keyring, vfs.NewCrashableMem(),
+				kept{map[eventlog.FrameHash]bool{}, keyring.Incarnation()})
+			r.start()
+			if i == 0 || w.chance(30) { // others may begin the volume too: it is one
+				r.begin()
+			}
+		}
+		w.accidents()
+		w.run(w.plan.length)
+		w.finish()
+	})
+}
+
+// begin makes the volume's first event.
+func (r *replica) begin() {
+	r.handed(r.log.Update(func(tx *eventlog.Tx) error {
+		now := r.w.clock()
+		tx.Append(eventlog.Event{Time: now, Body: tree.Encode(tree.Begin{Reducer: tree.Name, Time: now})})
+		return nil
+	}))
+}

@@ -1,0 +1,80 @@
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var (
+	seconds = flag.Int("seconds", 0, "how long TestHistories goes on; 0: a few seeds (30 s in CI)")
+	seed    = flag.Uint64("seed", 0, "the one history that TestHistories replays, and shows")
+)
+
+func newSetting(t *testing.T) *Setting {
+	t.Helper()
+	s, err := NewSetting()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestHistories replays histories until the budget is used up.
+func TestHistories(t *testing.T) {
+	s := newSetting(t)
+	if *seed != 0 {
+		h := Run(s, *seed)
+		t.Logf("%s", h.Trace)
+		if h.Err != nil {
+			t.Fatal(h.Err)
+		}
+		return
+	}
+	budget, first := time.Duration(*seconds)*time.Second, uint64(1)
+	if budget == 0 && os.Getenv("CI") != "" {
+		budget = 30 * time.Second
+	}
+	last := ^uint64(0)
+	if budget == 0 {
+		budget, last = time.Minute, 40
+	} else {
+		first = uint64(time.Now().UnixNano())
+	}
+	begin := time.Now()
+	var next, done atomic.Uint64
+	next.Store(first)
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for !t.Failed() && time.Since(begin) < budget {
+				n := next.Add(1) - 1
+				if n > last {
+					return
+				}
+				if h := Run(s, n); h.Err != nil {
+					t.Errorf("%s%v\nreplay: go test -run TestHistories ./internal/sim -v -args -seed %d", h.Trace, h.Err, n)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	workers.Wait()
+	n := done.Load()
+	t.Logf("%d histories, %.0f per second", n, float64(n)/time.Since(begin).Seconds())
+}
+
+// One seed gives one history, to the byte.
+func TestReplay(t *testing.T) {
+	s := newSetting(t)
+	for seed := uint64(1000); seed < 1008; seed++ {
+		a, b := Run(s, seed), Run(newSetting(t), seed)
+		if !bytes.Equal(a.Trace, b.Trace) {
+			t.Fatalf("seed %d: one run\n%s\nanother\n%s", seed, a.Trace, b.Trace)
+		}
+	}
+}
