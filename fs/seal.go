@@ -221,7 +221,8 @@ func (p *pending) write(ctx context.Context) (ipld.Content, error) {
 		return *p.as, nil
 	}
 	var r io.ReaderAt = &p.bytes
-	if p.bytes.base != nil && p.bytes.below > 0 {
+	// Of an edit in memory nobody knows what differs from its base: all of it is cut anew.
+	if p.bytes.spill != nil && p.bytes.base != nil && p.bytes.below > 0 {
 		if old := sealedForm(p.bytes.base); old != nil {
 			return p.vol.sealer.Update(ctx, p.vol.fs.blocks, *old, p.rec.Size, p.bytes.dirty(), r)
 		}
