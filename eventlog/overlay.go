@@ -20,7 +20,8 @@ type cell struct {
 	orig, val   []byte // in the base, and now. Never changed in place: whoever was given one may keep it
 	origOK, ok  bool
 	dirty       bool
-	unknown     bool   // orig is not what the base has now
+	unknown     bool   // orig is not what the base has, or will have
+	out         bool   // it is in a batch as it is now
 	unit        uint32 // the last unit that touched the cell, and what it did:
 	read, wrote bool
 	before      []byte
@@ -186,6 +187,16 @@ func (o *overlay) Set(key, val []byte) { o.put(key, append(make([]byte, 0, len(v
 // Delete implements State.
 func (o *overlay) Delete(key []byte) { o.put(key, nil, false) }
 
+// overwrite is Set, or Delete if not ok, of a key whose value in the base does not matter: it is not read, and no unit
+// takes the change back.
+func (o *overlay) overwrite(key, val []byte, ok bool) {
+	o.unread = true
+	c, _ := o.at(key)
+	o.unread = false
+	c.unknown = true
+	o.put(key, val, ok)
+}
+
 func (o *overlay) put(key, val []byte, ok bool) {
 	c, i := o.at(key)
 	if o.inUnit {
@@ -195,6 +206,9 @@ func (o *overlay) put(key, val []byte, ok bool) {
 		}
 	}
 	c.val, c.ok = val, ok
+	if c.out {
+		c.out, c.unknown = false, true
+	}
 	if !c.dirty {
 		c.dirty = true
 		o.pending = append(o.pending, i)

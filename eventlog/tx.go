@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -110,9 +111,13 @@ func (tx *Tx) publish() {
 	}
 }
 
-// putChanges adds what o changed to b, below prefix.
+// putChanges adds what o changed to b, below prefix, if it was not added before.
 func putChanges(b *pebble.Batch, prefix []byte, o *overlay) {
 	o.changes(func(c *cell) {
+		if c.out {
+			return
+		}
+		c.out = true
 		if !c.ok {
 			op := b.DeleteDeferred(len(prefix) + len(c.key))
 			copy(op.Key[copy(op.Key, prefix):], c.key)
@@ -210,10 +215,10 @@ func (tx *Tx) putEvent(n LocalSeq, e Event, held bool) {
 func (tx *Tx) GetLocal(key []byte) ([]byte, bool) { return tx.local.Get(key) }
 
 // SetLocal sets a device-local value.
-func (tx *Tx) SetLocal(key, val []byte) { tx.local.Set(key, val) }
+func (tx *Tx) SetLocal(key, val []byte) { tx.local.overwrite(key, bytes.Clone(val), true) }
 
 // DeleteLocal deletes a device-local value.
-func (tx *Tx) DeleteLocal(key []byte) { tx.local.Delete(key) }
+func (tx *Tx) DeleteLocal(key []byte) { tx.local.overwrite(key, nil, false) }
 
 // ScanLocal is Scan on the device-local keys.
 func (tx *Tx) ScanLocal(prefix, from []byte, fn func(key, val []byte) bool) {

@@ -114,6 +114,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 		op.Path = v.pathOf(t.state(dir.local), dir.file)
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
 		op.By = f.device
+		tree.FreshFile(op.ID, t.absent(local))
 		t.apply(local, op)
 		t.opening = op.Kind == tree.File
 		t.setMeta(op.ID, localMeta{ctime: t.now, atime: t.now})

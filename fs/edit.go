@@ -54,6 +54,7 @@ func (n *Node) endEditLocked(closed bool) error {
 		}
 		ver.Time, op.Time = t.now, t.now
 		op.Version = ver
+		tree.FreshVersion(ver.ID, t.absent(n.local))
 		op.Path = v.pathOf(t.state(n.local), n.file)
 		op.Drops = n.quietGone(t)
 		if p == nil {

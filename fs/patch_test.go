@@ -17,11 +17,12 @@ func TestPatchSealed(t *testing.T) {
 			for _, off := range []int{0, size / 2, size - 10} {
 				n, err := r.lookup(dir, "f")
 				r.must(err)
+				r.must(r.fs.Open(n, true, false))
 				r.write(n, int64(off), []byte("patch"))
 				r.done(n)
 				copy(want[off:], "patch")
+				r.seal()
 			}
-			r.seal()
 			r.expect(dir, "f", want)
 			r.reopen()
 			home, err := r.lookup(Root, "me")

@@ -134,6 +134,14 @@ func (t *txn) apply(local bool, ops ...tree.Op) {
 	t.Append(ev)
 }
 
+// absent takes keys of the state that nothing stands behind: it saves looking for them.
+func (t *txn) absent(local bool) func(key []byte) {
+	if local {
+		return func([]byte) {}
+	}
+	return t.Tx.Absent
+}
+
 // state is what the reducer sees of the shared or the device-local tree.
 func (t *txn) state(local bool) eventlog.Reader {
 	if local {

@@ -6,12 +6,12 @@ func (w *work) merge(o *Merge) {
 		o.Version != nil && (n.in.Kind != File || w.knownVersion(o.Version.ID)) {
 		return
 	}
-	dir := w.load(n.in.Parent)
-	joins, ok := w.beside(o.Joins, dir, n)
+	dir, name := w.contested(n, append(append([]FileID(nil), o.Joins...), o.Parts...))
+	joins, ok := w.beside(o.Joins, dir, name, n)
 	if !ok {
 		return
 	}
-	parts, ok := w.beside(o.Parts, dir, n)
+	parts, ok := w.beside(o.Parts, dir, name, n)
 	if !ok {
 		return
 	}
@@ -32,24 +32,48 @@ func (w *work) merge(o *Merge) {
 		if len(p.in.Heads) > 0 {
 			e = w.edited(p, p.in.Heads[0].ID)
 		}
-		w.aside(dir, n.in.Name, p, e, o.Time)
+		w.aside(dir, name, p, e, o.Time)
 	}
 	for _, j := range joins {
-		w.detach(dir, n.in.Name, j, o.Time)
+		w.detach(dir, name, j, o.Time)
 		w.join(j, n)
 	}
 	w.mergeHeads(o, n, all)
 	for _, c := range o.Copies {
-		w.copyOf(o, n, dir, c)
+		w.copyOf(o, n, dir, name, c)
 	}
 }
 
-// beside finds the files that claim n's own name besides n.
-func (w *work) beside(ids []FileID, dir, n *node) (found []*node, ok bool) {
+// contested is the name of n that all of ids claim too: its own if they do, else the first in the order of keys; its own
+// if there is none.
+func (w *work) contested(n *node, ids []FileID) (dir *node, name []byte) {
+	dir, name = w.load(n.in.Parent), n.in.Name
+	if n.in.Nlink == 1 {
+		return dir, name
+	}
+	if _, ok := w.beside(ids, dir, name, n); ok {
+		return dir, name
+	}
+	var more []Step
+	w.s.Scan(idKey(keyName, n.in.ID), nil, func(k, _ []byte) bool {
+		more = append(more, Step{Dir: FileID(k[17:33]), Name: clone(k[33:])})
+		return true
+	})
+	for _, m := range more {
+		d := w.load(m.Dir)
+		if _, ok := w.beside(ids, d, m.Name, n); ok {
+			return d, m.Name
+		}
+	}
+	return dir, name
+}
+
+// beside finds the files that claim a name of n's besides n.
+func (w *work) beside(ids []FileID, dir *node, name []byte, n *node) (found []*node, ok bool) {
 	if len(ids) == 0 {
 		return nil, true
 	}
-	c := w.claims(dir, n.in.Name)
+	c := w.claims(dir, name)
 	for _, id := range ids {
 		b := w.load(id)
 		if b == nil || b == n || contains(found, b) || c.index(b.in.ID) < 0 {
@@ -113,7 +137,7 @@ func (w *work) mergeHeads(o *Merge, n *node, all []Head) {
 }
 
 // copyOf makes a file beside n with one of the merged heads.
-func (w *work) copyOf(o *Merge, n, dir *node, c Copy) {
+func (w *work) copyOf(o *Merge, n, dir *node, name []byte, c Copy) {
 	ver, ok := GetVersion(w.s, c.Head)
 	if !ok {
 		return
@@ -123,7 +147,7 @@ func (w *work) copyOf(o *Merge, n, dir *node, c Copy) {
 		Heads: []Head{{ID: c.Head, Size: ver.Size}}, By: []byte(ver.By),
 	})
 	w.s.Set(idKey(keyKept, c.Head), []byte{})
-	w.attach(dir, w.free(dir, n.in.Name, w.edited(k, c.Head)), claims{}, k, -1, o.Time)
+	w.attach(dir, w.free(dir, name, w.edited(k, c.Head)), claims{}, k, -1, o.Time)
 	for _, x := range w.xattrs(n) {
 		w.putXattr(k, x.Name, x.Val)
 	}

@@ -26,6 +26,15 @@ const (
 	keyStop     = 'z' // the later reducer that the volume names
 )
 
+// FreshFile calls fn for the keys that an op reads about a file whose id was drawn just now: nothing is there.
+func FreshFile(id FileID, fn func(key []byte)) { fn(inodeKey(id)) }
+
+// FreshVersion is FreshFile for a version.
+func FreshVersion(id VersionID, fn func(key []byte)) {
+	fn(versionKey(id))
+	fn(bodyKey(id))
+}
+
 const minCookie = 16 // what is below is for readers of directories: start, "." and ".."
 
 // cookieOf is a name's place in its directory's listing: for ever the same, and positive as an int64.

@@ -339,6 +339,19 @@ func TestResolve(t *testing.T) {
 		{
 			"names", ops(file(1, root, "f", 1), file(2, root, "f", 2)), lines("f (conflict dev 1970-01-01 00.00.00 7e000205) 2", "f 1"),
 		},
+		{
+			"a second name of a hard link", ops(
+				file(1, root, "a", 1), Link{ID: id(1), Parent: id(root), Name: []byte("f")}, file(2, root, "f", 2), file(3, root, "f", 3),
+			),
+			lines("a 1", "f (conflict dev 1970-01-01 00.00.00 7e000205) 2", "f (conflict dev 1970-01-01 00.00.00 7e000305) 3", "f 1"),
+		},
+		{
+			"two hard links that claim two names", ops(
+				file(1, root, "a", 1), file(2, root, "a", 2),
+				Link{ID: id(1), Parent: id(root), Name: []byte("f")}, Link{ID: id(2), Parent: id(root), Name: []byte("f")},
+			),
+			lines("a (conflict dev 1970-01-01 00.00.00 7e000205) 2", "a 1", "f (conflict dev 1970-01-01 00.00.00 7e000205) 2", "f 1"),
+		},
 		{"empty files of one name", ops(file(1, root, "f", 0), file(2, root, "f", 0)), "f"},
 		{
 			"equal files of one name", ops(

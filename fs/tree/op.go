@@ -170,7 +170,7 @@ type SetXattr struct {
 }
 
 // Merge ends a conflict. It counts only if every one of Heads is still a head of ID or of one of Joins, and every one of
-// Joins and Parts still claims ID's own name beside it.
+// Joins and Parts still claims one and the same name of ID's beside it.
 type Merge struct {
 	ID     FileID
 	Heads  []VersionID

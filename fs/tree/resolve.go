@@ -48,7 +48,7 @@ func Resolve(r eventlog.Reader, c Conflict, draw func() FileID, now int64) (Merg
 	}
 	m := Merge{ID: i.ID, Mtime: i.Mtime, Time: now}
 	if c.Name != nil {
-		return m, i.Parent == c.Name.Dir && bytes.Equal(i.Name, c.Name.Name) && m.resolveName(r, i)
+		return m, m.resolveName(r, i, *c.Name)
 	}
 	if len(i.Heads) < 2 || len(i.Heads) > MaxHeads {
 		return Merge{}, false
@@ -65,8 +65,8 @@ func Resolve(r eventlog.Reader, c Conflict, draw func() FileID, now int64) (Merg
 }
 
 // resolveName joins the claims that are the same as the one that is shown, and parts the others.
-func (m *Merge) resolveName(r eventlog.Reader, i Inode) bool {
-	for _, id := range Claims(r, i.Parent, i.Name) {
+func (m *Merge) resolveName(r eventlog.Reader, i Inode, name Step) bool {
+	for _, id := range Claims(r, name.Dir, name.Name) {
 		b, ok := GetInode(r, id)
 		if !ok || b.ID == i.ID || len(m.Joins)+len(m.Parts) == MaxHeads {
 			continue
