@@ -11,12 +11,14 @@ import (
 type meddler struct {
 	register
 	hook func()
+	busy bool
 }
 
 func (m *meddler) Apply(s State, a Author, e Event) {
-	if hook := m.hook; hook != nil {
-		m.hook = nil
+	if hook := m.hook; hook != nil && !m.busy {
+		m.busy = true // writing runs the reducer too
 		hook()
+		m.busy = false
 	}
 	m.register.Apply(s, a, e)
 }
@@ -101,7 +103,13 @@ func (c *cluster) meddle(r *replica) func() {
 	for i := range c.replicas {
 		if c.replicas[i] == r {
 			m, before := c.meddlers[i], r.dump()
+			r.few = LocalSeq(rapid.IntRange(0, 4).Draw(c.t, "few"))
+			again := rapid.IntRange(0, 3).Draw(c.t, "again")
 			m.hook = func() {
+				if !r.mu.TryLock() {
+					return // the rebase is catching up for the last time
+				}
+				r.mu.Unlock()
 				if got := r.dump(); got != before {
 					c.t.Fatalf("in the middle of a rebase the state is\n%s, was\n%s", got, before)
 				}
@@ -110,6 +118,10 @@ func (c *cluster) meddle(r *replica) func() {
 				}
 				if rapid.Bool().Draw(c.t, "release") {
 					c.release(r)
+				}
+				before = r.dump()
+				if again--; again < 0 {
+					m.hook = nil
 				}
 			}
 			return func() { m.hook = nil }

@@ -44,6 +44,7 @@ type Log struct {
 	rand    io.Reader
 	logger  *slog.Logger
 	packer  packer
+	few     LocalSeq  // fewEvents, but in tests
 	readers sync.Pool // of *dbState, on the state
 
 	// order serialises what changes the order of frames: Cut, Receive, Commit. It is taken before mu.
@@ -74,7 +75,7 @@ func Open(o Options) (*Log, error) {
 	l := &Log{
 		store: o.Store, db: o.Store.DB(), volume: o.Volume, ks: newKeyspace(o.Volume),
 		keys: o.Keys, sign: o.Sign, member: o.Member, reducer: o.Reducer, rand: o.Rand, logger: o.Logger,
-		feed: o.Feed, packer: newPacker(),
+		feed: o.Feed, packer: newPacker(), few: fewEvents,
 	}
 	if l.logger == nil {
 		l.logger = slog.New(slog.DiscardHandler)

@@ -3,13 +3,13 @@ package eventlog
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
 // rebase computes the state in the new order on an overlay, from a snapshot of the database and without a lock,
-// and swaps it in. Events that this device appends meanwhile come last in any order: they are caught up with under the lock.
+// and swaps it in. What this device appends meanwhile comes last in any order: a chase catches up with it, the last steps of
+// it under the lock.
 func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	l := c.l
 	l.mu.Lock()
@@ -17,32 +17,27 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	first, next := l.marks.First, l.next
 	l.rebasing, l.patched = true, make(map[string][]byte)
 	l.mu.Unlock()
+	ch := &chase{c: c, o: newOverlay(newDBState(snap, l.ks.kind(kindState))), next: next, snaps: []*pebble.Snapshot{snap}}
 	defer func() {
 		l.mu.Lock()
 		l.rebasing, l.patched = false, nil
 		l.mu.Unlock()
-		err = errors.Join(err, snap.Close())
+		err = errors.Join(err, ch.close())
 	}()
-
-	o := newOverlay(newDBState(snap, l.ks.kind(kindState)))
 	oldUnits, newUnits, err := c.units(snap, old, new, first, next)
 	if err != nil {
 		return nil, err
 	}
-	if err := reorder(o, l.reducer, oldUnits, newUnits); err != nil {
+	if err := reorder(ch.o, l.reducer, oldUnits, newUnits); err != nil {
 		return nil, err
 	}
-	for _, u := range newUnits {
-		c.putUndo(u)
+	ch.begin(newUnits)
+	if err := ch.run(); err != nil { // it takes l.mu
+		return nil, err
 	}
-
-	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := c.catchUp(o, newUnits, next); err != nil {
-		return nil, err
-	}
-	putChanges(c.batch, l.ks.kind(kindState), o)
-	o.changes(func(cl *cell) { changed = append(changed, slices.Clone(cl.key)) })
+	putChanges(c.batch, l.ks.kind(kindState), ch.o)
+	ch.o.changes(func(cl *cell) { changed = append(changed, cl.key) })
 	if err := c.apply(); err != nil {
 		return nil, err
 	}
@@ -120,83 +115,4 @@ func (c *change) putUndo(u *unit) {
 	default:
 		c.batch.Set(c.l.ks.hash(kindFrameUndo, u.hash), u.undo.encode(nil), nil)
 	}
-}
-
-// catchUp brings into o what this device did since the snapshot: state keys that Amend set, and events from next on. l.mu is held.
-func (c *change) catchUp(o *overlay, applied []*unit, next LocalSeq) error {
-	l := c.l
-	o.base = newDBState(l.db, l.ks.kind(kindState))
-	for _, key := range sortedKeys(l.patched) {
-		if c, _ := o.at([]byte(key)); c.dirty && c.ok {
-			o.put([]byte(key), l.patched[key], true)
-		}
-		o.renew([]byte(key))
-	}
-	var late []*unit
-	for n := next; n < l.next; n++ {
-		u, err := c.eventUnit(l.db, n)
-		if err != nil {
-			return err
-		}
-		late = append(late, u)
-	}
-	kept := firstTouched(applied, late)
-	for _, u := range late[:kept] {
-		for _, im := range u.undo.images {
-			o.renew(im.key)
-		}
-	}
-	if kept == len(late) {
-		return o.err
-	}
-	late = late[kept:]
-	undos := make([]*undo, len(late))
-	for i, u := range late {
-		undos[i] = u.undo
-	}
-	o.takeBackBelow(mergeUndos(undos))
-	for _, u := range late {
-		u.redo = true
-		if err := u.apply(o, l.reducer); err != nil {
-			return err
-		}
-		c.putUndo(u)
-	}
-	return o.err
-}
-
-// firstTouched returns the place of the first late unit that must be done again, and all after it: the first that
-// touches a unit which was undone or done again.
-func firstTouched(applied, late []*unit) int {
-	var undos []*undo
-	for _, u := range applied {
-		if u.redo {
-			undos = append(undos, u.undo)
-		}
-		if u.redo && u.before != nil {
-			undos = append(undos, u.before)
-		}
-	}
-	done := len(undos)
-	for _, u := range late {
-		undos = append(undos, u.undo)
-	}
-	fp := &footprints{}
-	for _, u := range undos {
-		fp.learn(u)
-	}
-	written, read := make(map[token]bool), make(map[token]bool)
-	for _, u := range undos[:done] {
-		fp.writes(u, func(t token) { written[t] = true })
-		fp.reads(u, func(t token) { read[t] = true })
-	}
-	for i, u := range late {
-		touched := u.redo
-		fp.writes(u.undo, func(t token) { touched = touched || read[t] || t.prefix < 0 && written[t] })
-		fp.reads(u.undo, func(t token) { touched = touched || written[t] })
-		if touched {
-			return i
-		}
-	}
-	return len(late)
 }

@@ -1,0 +1,155 @@
+package eventlog
+
+import (
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A chase brings into a rebase's overlay what this device did since the rebase began: the events that it appended, which
+// come last in any order, and the state keys that Amend set.
+type chase struct {
+	c       *change
+	o       *overlay
+	next    LocalSeq           // the first event that the overlay does not know
+	touched touchSet           // by all that was undone or done again
+	snaps   []*pebble.Snapshot // that the overlay was based on, one after the other
+}
+
+const (
+	// fewEvents is how many events can be caught up with under the lock.
+	fewEvents = 64
+	// maxLaps bounds how often a chase tries to come that near.
+	maxLaps = 8
+)
+
+func (ch *chase) close() error {
+	var err error
+	for _, s := range ch.snaps {
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}
+
+// begin notes what the rebase did. Most of its batch is written now, without the lock.
+func (ch *chase) begin(units []*unit) {
+	for _, u := range units {
+		if !u.redo {
+			continue
+		}
+		ch.c.putUndo(u)
+		ch.touched.add(u.undo)
+		if u.before != nil {
+			ch.touched.add(u.before)
+		}
+	}
+	putChanges(ch.c.batch, ch.c.l.ks.kind(kindState), ch.o)
+}
+
+// run catches up. If it returns nil, l.mu is held and nothing is missing.
+func (ch *chase) run() error {
+	l := ch.c.l
+	for lap := 0; ; lap++ {
+		l.mu.Lock()
+		if lap == maxLaps || l.next-ch.next <= l.few {
+			if err := ch.lap(l.db, l.next, l.patched); err != nil {
+				l.mu.Unlock()
+				return err
+			}
+			return nil
+		}
+		snap, end, patched := l.db.NewSnapshot(), l.next, l.patched
+		l.patched = make(map[string][]byte)
+		l.mu.Unlock()
+		ch.snaps = append(ch.snaps, snap)
+		if err := ch.lap(snap, end, patched); err != nil {
+			return err
+		}
+	}
+}
+
+// lap catches up to event end, as db has it.
+func (ch *chase) lap(db pebble.Reader, end LocalSeq, patched map[string][]byte) error {
+	o, l := ch.o, ch.c.l
+	o.base = newDBState(db, l.ks.kind(kindState))
+	for _, key := range sortedKeys(patched) {
+		if c, _ := o.at([]byte(key)); c.dirty && c.ok {
+			o.put([]byte(key), patched[key], true)
+		}
+		o.renew([]byte(key))
+	}
+	var late []*unit
+	for ; ch.next < end; ch.next++ {
+		u, err := ch.c.eventUnit(db, ch.next)
+		if err != nil {
+			return err
+		}
+		late = append(late, u)
+	}
+	for len(late) > 0 && !late[0].redo && !ch.touched.touches(late[0].undo) {
+		for _, im := range late[0].undo.images {
+			o.renew(im.key)
+		}
+		late = late[1:]
+	}
+	return ch.again(late)
+}
+
+// again undoes and does again events that come last: one that touches what the rebase changed, and all behind it.
+func (ch *chase) again(late []*unit) error {
+	undos := make([]*undo, len(late))
+	for i, u := range late {
+		undos[i] = u.undo
+	}
+	ch.o.takeBackBelow(mergeUndos(undos))
+	for _, u := range late {
+		u.redo, u.before = true, u.undo
+		if err := u.apply(ch.o, ch.c.l.reducer); err != nil {
+			return err
+		}
+		ch.c.putUndo(u)
+		ch.touched.add(u.before)
+		ch.touched.add(u.undo)
+	}
+	return ch.o.err
+}
+
+// A touchSet is what some units touch. The zero touchSet is ready for use.
+type touchSet struct {
+	fp            footprints
+	undos         []*undo
+	written, read map[token]bool
+}
+
+func (s *touchSet) add(u *undo) {
+	s.undos = append(s.undos, u)
+	s.learn(u)
+	s.note(u)
+}
+
+// learn makes sure that the tokens of written keys tell whether u scanned them.
+func (s *touchSet) learn(u *undo) {
+	known := len(s.fp.lengths)
+	s.fp.learn(u)
+	if s.written != nil && len(s.fp.lengths) == known {
+		return
+	}
+	s.written, s.read = make(map[token]bool), make(map[token]bool)
+	for _, u := range s.undos {
+		s.note(u)
+	}
+}
+
+func (s *touchSet) note(u *undo) {
+	s.fp.writes(u, func(t token) { s.written[t] = true })
+	s.fp.reads(u, func(t token) { s.read[t] = true })
+}
+
+// touches reports whether u touches a unit of the set.
+func (s *touchSet) touches(u *undo) bool {
+	s.learn(u)
+	touched := false
+	s.fp.writes(u, func(t token) { touched = touched || s.read[t] || t.prefix < 0 && s.written[t] })
+	s.fp.reads(u, func(t token) { touched = touched || s.written[t] })
+	return touched
+}
