@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,14 +44,33 @@ func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 1 {
 		ts.Fatalf("usage: ready [store]")
 	}
+	until(ts, "a daemon answers", func() bool {
+		return ts.Exec("rhizome", "status", "--home", storeOr(ts, args)) == nil
+	})
+}
+
+// await PATTERN FILE waits until a line of a file matches.
+func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await pattern file")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	until(ts, args[0]+" is in "+args[1], func() bool {
+		text, err := os.ReadFile(ts.MkAbs(args[1]))
+		return err == nil && pattern.Match(text)
+	})
+}
+
+// until looks again and again whether other processes have come so far.
+func until(ts *testscript.TestScript, what string, so func() bool) {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
-	for start := time.Now(); time.Since(start) < storyTime; <-look.C {
-		if ts.Exec("rhizome", "status", "--home", storeOr(ts, args)) == nil {
-			return
+	for start := time.Now(); !so(); <-look.C {
+		if time.Since(start) > storyTime {
+			ts.Fatalf("not within %v: %s", storyTime, what)
 		}
 	}
-	ts.Fatalf("no daemon answers within %v", storyTime)
 }
 
 func storeOr(ts *testscript.TestScript, args []string) string {

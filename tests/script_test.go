@@ -60,6 +60,7 @@ func unmountBelow(t *testing.T, dir string) {
 }
 
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
+	"await":    scriptAwait,
 	"code":     scriptCode,
 	"hold":     scriptHold,
 	"killed":   scriptKilled,

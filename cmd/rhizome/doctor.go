@@ -86,7 +86,7 @@ func worst(checks []control.Check) error {
 	if code == "" {
 		code = control.Failed
 	}
-	return control.NewError(code, "not well: "+strings.Join(names, ", "), "rhizome doctor says what to do")
+	return control.NewError(code, "not well: "+strings.Join(names, ", "), "")
 }
 
 // writeReport writes what may be shown to strangers: of each check its name, state and facts alone.
