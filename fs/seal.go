@@ -222,7 +222,7 @@ func (p *pending) write(ctx context.Context) (ipld.Content, error) {
 	}
 	var r io.ReaderAt = &p.bytes
 	// Of an edit in memory nobody knows what differs from its base: all of it is cut anew.
-	if p.bytes.base != nil && p.bytes.below > 0 {
+	if p.bytes.spill != nil && p.bytes.base != nil && p.bytes.below > 0 {
 		if old := sealedForm(p.bytes.base); old != nil {
 			return p.vol.sealer.Update(ctx, p.vol.fs.blocks, *old, p.rec.Size, p.bytes.dirty(), r)
 		}
