@@ -128,7 +128,7 @@ func xattrsOf(path string) (string, error) {
 }
 
 // differs says where a tree as it is is not what it must be, or nil. The content of one inode may be in doubt.
-func (m model) differs(is model, d doubt) error {
+func (m model) differs(is model, d *doubt) error {
 	var errs []error
 	bad := func(format string, args ...any) {
 		if len(errs) < 10 {
@@ -174,7 +174,12 @@ func (n *inode) differs(got *inode) string {
 		for at < min(len(n.content), len(got.content)) && n.content[at] == got.content[at] {
 			at++
 		}
-		return fmt.Sprintf("%d bytes, want %d; they part at %d", len(got.content), len(n.content), at)
+		end := at
+		for end < min(len(n.content), len(got.content)) && n.content[end] != got.content[end] {
+			end++
+		}
+		return fmt.Sprintf("%d bytes, want %d; they differ from %d to %d (%x, want %x)", len(got.content), len(n.content),
+			at, end, got.content[at:min(at+8, len(got.content))], n.content[at:min(at+8, len(n.content))])
 	case n.mtime != 0 && n.mtime != got.mtime:
 		return fmt.Sprintf("mtime %d, want %d", got.mtime, n.mtime)
 	case n.xattrs != got.xattrs:

@@ -102,13 +102,14 @@ func (c *crash) round() {
 	watching.Go(func() { c.saver.watch(stop) })
 	load := time.NewTimer(time.Duration(10+c.rand.IntN(900)) * time.Millisecond)
 	<-load.C
+	killed := time.Now()
 	c.kill()
 	close(stop)
 	working.Wait()
 	watching.Wait()
 	for _, w := range c.workers {
-		if w.err != nil && !gone(w.err) {
-			c.t.Errorf("%s: %v", w.root, w.err)
+		if w.err != nil && (!gone(w.err) || w.ended.Before(killed)) {
+			c.t.Errorf("%s, %v after the kill: %v", w.root, w.ended.Sub(killed), w.err)
 		}
 	}
 	c.start()
@@ -130,7 +131,7 @@ func (c *crash) check(after string) {
 	}
 }
 
-// gone reports whether a call failed because nobody serves the mount any more.
+// gone reports whether a call failed because nobody serves the mount any more. A long write that was cut short says EIO.
 func gone(err error) bool {
-	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
+	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EIO)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,8 @@ type worker struct {
 	doubt doubt // the edit under way
 	calls int
 	err   error // of the call that failed: there are none after it
+	ended time.Time
+	story []string // of each call, for who must find out why
 }
 
 // step makes one call. Once it is acknowledged, the tree must be as next.
@@ -40,8 +43,28 @@ func (w *worker) step(next model, call func() error) bool {
 	return true
 }
 
+// tell notes a call.
+func (w *worker) tell(format string, args ...any) {
+	w.story = append(w.story, fmt.Sprintf(format, args...))
+}
+
+// told is all that befell a path, and the last that befell others.
+func (w *worker) told(err error) string {
+	var lines []string
+	for i, line := range w.story {
+		for f := range strings.FieldsSeq(line) {
+			if len(f) > 5 && strings.Contains(err.Error(), f) || i > len(w.story)-5 {
+				lines = append(lines, line)
+				break
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // work makes calls until one fails or stop is closed.
 func (w *worker) work(stop <-chan struct{}) {
+	defer func() { w.ended = time.Now() }()
 	acts := []func(){
 		w.create, w.create, w.create, w.create, w.rewrite, w.rewrite, w.patch, w.patch, w.save, w.save,
 		w.rename, w.rename, w.unlink, w.link, w.symlink, w.mkdir, w.rmdir, w.chmod, w.utimens, w.setxattr, w.removexattr,
@@ -121,6 +144,7 @@ func (w *worker) edit(path string, flags int, writes int) {
 	if !opened {
 		return
 	}
+	w.tell("open %s flags %#x, %d bytes", path, flags, len(was.content))
 	d := &w.doubt
 	for range writes {
 		b, now := w.bytes(), slices.Clone(d.now())
@@ -134,6 +158,7 @@ func (w *worker) edit(path string, flags int, writes int) {
 			break
 		}
 		d.since = append(d.since, now)
+		w.tell("write %s at %d, %d bytes", path, off, len(b))
 		if _, w.err = f.WriteAt(b, int64(off)); w.err != nil {
 			break
 		}
@@ -142,6 +167,7 @@ func (w *worker) edit(path string, flags int, writes int) {
 				break
 			}
 			d.synced()
+			w.tell("fsync %s", path)
 		}
 	}
 	done := w.acked.with(path, func(n *inode) { n.content, n.mtime = d.now(), 0 })
@@ -149,6 +175,7 @@ func (w *worker) edit(path string, flags int, writes int) {
 		_ = f.Close()
 		return
 	}
+	w.tell("close %s, %d bytes", path, len(d.now()))
 	if w.step(done, f.Close) {
 		w.doubt = doubt{}
 	}
@@ -175,6 +202,7 @@ func (w *worker) save() {
 		return
 	}
 	w.edit(tmp, os.O_CREATE|os.O_EXCL, 1)
+	w.tell("rename %s %s", tmp, p)
 	w.step(w.acked.moved(tmp, p), func() error { return unix.Rename(w.abs(tmp), w.abs(p)) })
 }
 
@@ -188,6 +216,7 @@ func (w *worker) rename() {
 		to = w.some(0)
 	}
 	if from != "" && to != "" {
+		w.tell("rename %s %s", from, to)
 		w.step(w.acked.moved(from, to), func() error { return unix.Rename(w.abs(from), w.abs(to)) })
 	}
 }
@@ -198,12 +227,14 @@ func (w *worker) unlink() {
 		typ = fs.ModeSymlink
 	}
 	if p := w.some(typ); p != "" {
+		w.tell("unlink %s", p)
 		w.step(w.acked.without(p), func() error { return unix.Unlink(w.abs(p)) })
 	}
 }
 
 func (w *worker) link() {
 	if p, to := w.some(0), w.fresh(); p != "" {
+		w.tell("link %s %s", p, to)
 		w.step(w.acked.put(to, w.acked[p]), func() error { return unix.Link(w.abs(p), w.abs(to)) })
 	}
 }
@@ -264,6 +295,7 @@ func (w *worker) removexattr() {
 func (w *worker) truncate() {
 	if p := w.some(0); p != "" {
 		size := w.rand.IntN(len(w.acked[p].content) + 1)
+		w.tell("truncate %s to %d", p, size)
 		w.step(w.acked.with(p, func(n *inode) { n.content, n.mtime = n.content[:size], 0 }),
 			func() error { return unix.Truncate(w.abs(p), int64(size)) })
 	}
@@ -275,13 +307,17 @@ func (w *worker) check() error {
 	if err != nil {
 		return err
 	}
-	err = w.acked.differs(is, w.doubt)
+	err = w.acked.differs(is, &w.doubt)
 	if err != nil && w.next != nil {
 		// The call under way may have happened, but no half of it.
-		if w.next.differs(is, w.doubt) == nil {
+		if w.next.differs(is, &w.doubt) == nil {
 			err = nil
 		}
 	}
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, w.told(err))
+	}
+	w.tell("a restart")
 	w.acked, w.next, w.doubt, w.err = settled(is, w.acked), nil, doubt{}, nil
 	return err
 }

@@ -188,7 +188,7 @@ func (o *output) String() string {
 
 // tail is the end of a long text.
 func tail(s string) string {
-	const most = 8 << 10
+	const most = 3 << 10
 	if len(s) > most {
 		return "...\n" + s[len(s)-most:]
 	}

@@ -64,6 +64,11 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
+// in is the same user in another test, a part of r's.
+func (r *rig) in(t testing.TB) *rig {
+	return &rig{t: t, user: r.user, home: r.home, mnt: r.mnt, state: r.state, env: r.env, who: r.who}
+}
+
 // me is a path below the first identity's directory.
 func (r *rig) me(elem ...string) string {
 	return filepath.Join(append([]string{r.mnt, "me"}, elem...)...)
