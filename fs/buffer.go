@@ -23,6 +23,7 @@ type buffer struct {
 	baseVer tree.VersionID // what base is the content of
 
 	unsynced extents  // changed since the last fsync
+	shrunk   bool     // cut since the last fsync: what its record has behind the cut must not come back
 	retired  []*spill // emptied, but a fsync's record may still name them
 }
 
@@ -80,6 +81,9 @@ func (b *buffer) toSpill() error {
 	b.spill = p
 	return nil
 }
+
+// idle reports whether nothing has been changed yet.
+func (b *buffer) idle() bool { return b.mem == nil && b.spill == nil }
 
 // changed is about how many bytes a version made now would add.
 func (b *buffer) changed() int64 {
@@ -144,6 +148,7 @@ func (b *buffer) truncate(size int64) error {
 		b.growMem(size)
 	}
 	b.unsynced.cut(size)
+	b.shrunk = b.shrunk || size < b.size
 	b.size = size
 	return nil
 }
@@ -154,7 +159,7 @@ func (b *buffer) empty() error {
 		b.retired = append(b.retired, b.spill)
 	}
 	b.spill, b.have, b.mem, b.below, b.size = nil, nil, []byte{}, 0, 0
-	b.unsynced = nil
+	b.unsynced, b.shrunk = nil, true
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 const (
 	quietAfter    = time.Second
 	quietTick     = 250 * time.Millisecond
+	reapTicks     = 20 // as long as the store needs to bring everything to the disk by itself
 	quietLongest  = 64 * time.Second
 	quietPerBytes = 256 << 10 // a busy open file makes versions no faster than this many bytes a second
 )
@@ -45,6 +46,12 @@ func (n *Node) endEditLocked(closed bool) error {
 			return v.fs.damaged(n, err)
 		}
 	default:
+		if b.spill != nil && (n.journaled || n.lastQuiet) {
+			// The version takes the place of what an fsync may have promised, and that will be nowhere else.
+			if err := errors.Join(b.spill.sync(), syncBelow(b.base)); err != nil {
+				return err
+			}
+		}
 		ver.Pending = true
 		p = v.newPending(n, ver.ID)
 	}
@@ -94,11 +101,16 @@ func (n *Node) endEditLocked(closed bool) error {
 func (f *FS) runQuiet(ctx context.Context) {
 	tick := time.NewTicker(quietTick)
 	defer tick.Stop()
-	for {
+	for ticks := 1; ; ticks++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if ticks%reapTicks == 0 {
+			if err := f.spills.reap(); err != nil {
+				f.log.Error("clean up", "err", err)
+			}
 		}
 		for _, v := range f.allVolumes() {
 			if err := v.merge(); err != nil {

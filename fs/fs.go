@@ -215,6 +215,9 @@ func (f *FS) Sync() error {
 	if err := f.st.Sync(); err != nil && first == nil {
 		first = err
 	}
+	if err := f.spills.reap(); err != nil && first == nil {
+		first = err
+	}
 	return first
 }
 

@@ -51,19 +51,19 @@ func (n *Node) journalLocked() error {
 	b, j := n.buf, n.journal
 	if !n.journaled {
 		j = journal{}
-	} else if len(b.unsynced) == 0 && b.size == j.size {
+	} else if len(b.unsynced) == 0 && b.size == j.size && !b.shrunk {
 		return n.vol.fs.st.Sync()
 	}
 	whole := false
 	if b.spill != nil {
-		if j.spill != b.spill || b.unsynced.total() > journalAtOnce || j.bytes > journalLimit {
-			if err := b.spill.sync(); err != nil {
+		if j.spill != b.spill || b.shrunk || b.unsynced.total() > journalAtOnce || j.bytes > journalLimit {
+			if err := errors.Join(b.spill.sync(), syncBelow(b.base)); err != nil {
 				return err
 			}
 			whole = true
 			j.spill, j.have = b.spill, append(extents(nil), b.have...)
 		}
-	} else if !n.journaled || j.spill != nil || j.bytes > journalLimit {
+	} else if !n.journaled || b.shrunk || j.spill != nil || j.bytes > journalLimit {
 		whole = true
 		j.spill, j.have = nil, nil
 	}
@@ -82,7 +82,7 @@ func (n *Node) journalLocked() error {
 		return err
 	}
 	n.journaled, n.journal = true, j
-	b.unsynced = nil
+	b.unsynced, b.shrunk = nil, false
 	return b.dropRetired()
 }
 

@@ -163,6 +163,7 @@ func (t *table) rebind(n *Node, file tree.FileID) {
 		delete(t.of, nodeKey{n.vol, n.file})
 	}
 	n.file = file
+	t.byID[n.id] = n
 	t.of[nodeKey{n.vol, file}] = n
 }
 

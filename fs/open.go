@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -73,7 +74,8 @@ func (f *FS) Read(id NodeID, p []byte, off int64) (int, error) {
 	n.mu.Lock()
 	if n.buf != nil {
 		defer n.mu.Unlock()
-		return n.buf.read(p, off)
+		k, err := n.buf.read(p, off)
+		return k, f.damaged(n, err)
 	}
 	ino, err := n.inodeLocked()
 	if err != nil {
@@ -180,8 +182,19 @@ func (f *FS) Write(id NodeID, p []byte, off int64) (int, error) {
 		}
 	}
 	w, err := n.buf.WriteAt(p, off)
+	if err != nil && n.buf.idle() {
+		return 0, errors.Join(f.damaged(n, err), n.dropEditLocked())
+	}
 	n.wroteLocked()
-	return w, err
+	return w, f.damaged(n, err)
+}
+
+// dropEditLocked takes back the beginning of an edit whose first change failed. The caller holds n.mu.
+func (n *Node) dropEditLocked() error {
+	err := n.buf.discard()
+	n.buf = nil
+	n.vol.fs.table.setDirty(n, false)
+	return err
 }
 
 func (n *Node) wroteLocked() {
@@ -229,6 +242,9 @@ func (n *Node) truncateLocked(ino tree.Inode, size int64) error {
 		}
 	}
 	if err := n.buf.truncate(size); err != nil {
+		if n.buf.idle() {
+			err = errors.Join(err, n.dropEditLocked())
+		}
 		return err
 	}
 	n.wroteLocked()
@@ -241,10 +257,16 @@ func (f *FS) Flush(id NodeID) error {
 	if err != nil {
 		return err
 	}
-	if !n.dirty.Load() {
+	if n.vol == nil {
 		return nil
 	}
-	return f.endEdit(n, true)
+	if n.dirty.Load() {
+		return f.endEdit(n, true)
+	}
+	n.mu.Lock()
+	n.lastQuiet = false // what a quiet second made is now what a close left
+	n.mu.Unlock()
+	return nil
 }
 
 // Release drops a handle.

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -33,6 +34,11 @@ func (v *Volume) recover() error {
 	}
 	for _, p := range ps {
 		if err := v.layer(&p.bytes, p.rec, p.id); err != nil {
+			return err
+		}
+	}
+	for _, p := range ps {
+		if err := p.findLost(); err != nil {
 			return err
 		}
 		v.fs.seal.put(p)
@@ -199,7 +205,14 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 	}
 	n.buf, n.mtime, n.replaces, n.journaled = b, rec.Mtime, rec.Replaces, true
 	v.fs.table.setDirty(n, true)
-	if err := n.endEditLocked(true); err != nil {
+	err = n.endEditLocked(true)
+	if errors.Is(err, ErrNotExist) { // the file is gone, and nobody can have it open
+		err = errors.Join(n.dropEditLocked(), v.update(func(t *txn) error {
+			t.deleteJournal(rec.File)
+			return nil
+		}))
+	}
+	if err != nil {
 		return fmt.Errorf("end the edit that a crash interrupted: %w", err)
 	}
 	v.fs.table.dropIdle(n)

@@ -25,6 +25,7 @@ type pending struct {
 	op  tree.SetContent
 
 	below atomic.Bool // an edit stands on it
+	lost  bool        // a power loss took the bytes before they were on disk
 
 	mu    sync.RWMutex
 	bytes layered
@@ -44,6 +45,9 @@ func (p *pending) ReadAt(b []byte, off int64) (int, error) {
 	if p.now != nil {
 		return p.now.ReadAt(b, off)
 	}
+	if p.lost {
+		return 0, ErrDamaged
+	}
 	return p.bytes.ReadAt(b, off)
 }
 
@@ -57,10 +61,21 @@ func (p *pending) sealedForm() *ipld.Content {
 func (p *pending) sync() error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.now != nil || p.bytes.spill == nil {
+	if p.now != nil || p.bytes.spill == nil || p.lost {
 		return nil
 	}
-	return p.bytes.spill.sync()
+	if err := p.bytes.spill.sync(); err != nil {
+		return err
+	}
+	return syncBelow(p.bytes.base)
+}
+
+// syncBelow makes durable what an edit or a version stands on.
+func syncBelow(base content) error {
+	if p, ok := base.(*pending); ok {
+		return p.sync()
+	}
+	return nil
 }
 
 // moved lets go of where the bytes were.
@@ -193,10 +208,15 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 	// From being put to being named by the state, blocks are reached by nothing.
 	defer f.blocks.Hold()()
 	done := make([]ipld.Content, len(batch))
+	aside := make([]bool, len(batch))
 	for i, p := range batch {
 		c, err := p.write(ctx)
-		if errors.Is(err, ErrDamaged) || errors.Is(err, ipld.ErrDamaged) {
+		if errors.Is(err, ErrDamaged) || errors.Is(err, ipld.ErrDamaged) || errors.Is(err, ipld.ErrNotFound) {
+			// It stays where it is until the next start; the others need not wait for it.
 			f.damage.add(p.vol, p.rec.File, err)
+			f.log.Error("content can't be sealed", "version", fmt.Sprintf("%x", p.id[:4]), "err", err)
+			aside[i] = true
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("seal version %x: %w", p.id[:4], err)
@@ -207,8 +227,16 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 		return fmt.Errorf("sync blocks: %w", err)
 	}
 	for i, p := range batch {
+		if aside[i] {
+			continue
+		}
 		if err := p.vol.sealed(p, done[i]); err != nil {
 			return err
+		}
+		if p.lost {
+			if err := p.vol.restore(p); err != nil {
+				return fmt.Errorf("go back from lost version %x: %w", p.id[:4], err)
+			}
 		}
 	}
 	return nil
@@ -219,6 +247,9 @@ func (p *pending) write(ctx context.Context) (ipld.Content, error) {
 	defer p.mu.RUnlock()
 	if p.as != nil {
 		return *p.as, nil
+	}
+	if p.lost {
+		return p.lostContent(ctx)
 	}
 	var r io.ReaderAt = &p.bytes
 	// Of an edit in memory nobody knows what differs from its base: all of it is cut anew.

@@ -4,8 +4,8 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"io"
 	iofs "io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +26,8 @@ type spill struct {
 	set *spills
 	id  uint64
 
+	syncing sync.Mutex // held while syncing: who finds nothing unsynced must know that it is on disk
+
 	// Guarded by set.mu.
 	file     vfs.File // nil: not open now
 	elem     *list.Element
@@ -38,14 +40,18 @@ type spill struct {
 type spills struct {
 	st *store.Store
 
-	mu   sync.Mutex
-	next uint64
-	open *list.List // of *spill, least recently used first
+	mu     sync.Mutex
+	next   uint64
+	open   *list.List // of *spill, least recently used first
+	doomed []*spill   // removed, but a record that a power loss brings back may name them
 }
 
 func newSpills(st *store.Store) (*spills, error) {
 	s := &spills{st: st, open: list.New()}
 	if err := st.FS().MkdirAll(st.Path(spillDir), 0o700); err != nil {
+		return nil, fmt.Errorf("make spill folder: %w", err)
+	}
+	if err := s.syncDir(st.Path()); err != nil {
 		return nil, fmt.Errorf("make spill folder: %w", err)
 	}
 	names, err := st.FS().List(st.Path(spillDir))
@@ -58,6 +64,14 @@ func newSpills(st *store.Store) (*spills, error) {
 		}
 	}
 	return s, nil
+}
+
+func (s *spills) syncDir(path string) error {
+	dir, err := s.st.FS().OpenDir(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func spillID(name string) (uint64, bool) {
@@ -86,7 +100,7 @@ func (s *spills) create() (*spill, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("make spill file: %w", err)
 	}
-	return &spill{set: s, id: id}, nil
+	return &spill{set: s, id: id, unsynced: true}, nil // its name, that is
 }
 
 // existing names a spill file that an earlier run left.
@@ -94,6 +108,9 @@ func (s *spills) existing(id uint64) *spill { return &spill{set: s, id: id} }
 
 // sweep removes the files that no record names.
 func (s *spills) sweep(keep map[uint64]bool) error {
+	if err := s.st.Sync(); err != nil {
+		return err // a record that a power loss brings back may name them
+	}
 	names, err := s.st.FS().List(s.st.Path(spillDir))
 	if err != nil {
 		return fmt.Errorf("list spill folder: %w", err)
@@ -176,20 +193,17 @@ func (p *spill) writeAt(b []byte, off int64) error {
 	})
 }
 
-// readAt fills b; what lies beyond the end of the file is zeros.
+// readAt fills b by what was written there.
 func (p *spill) readAt(b []byte, off int64) error {
 	return p.use(func(f vfs.File) error {
-		n, err := f.ReadAt(b, off)
-		if err != nil && err != io.EOF {
-			return err
-		}
-		clear(b[n:])
-		return nil
+		return readFull(f, b, off)
 	})
 }
 
 // sync makes all that was written durable. The name is durable too: the folder is synced with it.
 func (p *spill) sync() error {
+	p.syncing.Lock()
+	defer p.syncing.Unlock()
 	p.set.mu.Lock()
 	need := p.unsynced && !p.gone
 	p.unsynced = false
@@ -201,11 +215,7 @@ func (p *spill) sync() error {
 		if err := f.SyncData(); err != nil {
 			return err
 		}
-		dir, err := p.set.st.FS().OpenDir(p.set.st.Path(spillDir))
-		if err != nil {
-			return err
-		}
-		return errors.Join(dir.Sync(), dir.Close())
+		return p.set.syncDir(p.set.st.Path(spillDir))
 	})
 	if err != nil {
 		p.set.mu.Lock()
@@ -216,7 +226,19 @@ func (p *spill) sync() error {
 	return nil
 }
 
-// remove deletes the file. Whoever still uses it now may finish.
+// holds reports whether the file has bytes up to size: those that were not synced may be lost with the power.
+func (p *spill) holds(size int64) (bool, error) {
+	info, err := p.set.st.FS().Stat(p.set.path(p.id))
+	if errors.Is(err, iofs.ErrNotExist) {
+		return size == 0, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at spill file: %w", err)
+	}
+	return info.Size() >= size, nil
+}
+
+// remove lets the file go. Whoever still uses it now may finish. reap deletes it.
 func (p *spill) remove() error {
 	p.set.mu.Lock()
 	if p.gone {
@@ -227,9 +249,31 @@ func (p *spill) remove() error {
 	if p.users == 0 {
 		p.closeLocked()
 	}
+	p.set.doomed = append(p.set.doomed, p)
 	p.set.mu.Unlock()
-	if err := p.set.st.FS().Remove(p.set.path(p.id)); err != nil {
-		return fmt.Errorf("remove spill file: %w", err)
-	}
 	return nil
+}
+
+// reap deletes the files that were let go, once what was written instead of them is on disk.
+func (s *spills) reap() error {
+	s.mu.Lock()
+	list := s.doomed
+	s.doomed = nil
+	s.mu.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
+	err := s.st.Sync()
+	for i := 0; i < len(list) && err == nil; i++ {
+		if err = s.st.FS().Remove(s.path(list[i].id)); err == nil || errors.Is(err, iofs.ErrNotExist) {
+			list[i], err = nil, nil
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	s.doomed = append(slices.DeleteFunc(list, func(p *spill) bool { return p == nil }), s.doomed...)
+	s.mu.Unlock()
+	return fmt.Errorf("remove spill files: %w", err)
 }

@@ -1,0 +1,91 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// A version that was closed shortly before the power went, and that nobody fsynced, may be in the log while its spill file
+// never reached the disk. Its bytes are lost, and no others are shown for them: the version stays in the history as one that
+// can't be read, and the file goes back to the version before.
+
+// findLost looks whether a version that an earlier run left still has its bytes.
+func (p *pending) findLost() error {
+	whole, err := p.bytes.whole()
+	if err != nil || whole {
+		return err
+	}
+	p.lost = true
+	why := fmt.Errorf("version %x was not on disk when the power went: %w", p.id[:4], ErrDamaged)
+	p.vol.fs.damage.add(p.vol, p.rec.File, why)
+	p.vol.fs.log.Error("an edit is lost", "volume", p.vol.id, "err", why)
+	return nil
+}
+
+// whole reports whether the bytes are there as far as files' lengths tell.
+func (l *layered) whole() (bool, error) {
+	if l.spill == nil {
+		return int64(len(l.mem)) == l.size, nil
+	}
+	if n := len(l.have); n > 0 {
+		if ok, err := l.spill.holds(l.have[n-1].Off + l.have[n-1].Len); err != nil || !ok {
+			return false, err
+		}
+	}
+	if p, ok := l.base.(*pending); ok && l.below > 0 {
+		return p.bytes.whole()
+	}
+	return true, nil
+}
+
+// lostContent stands for bytes that are nowhere: its root is the CID of a block that nobody has.
+func (p *pending) lostContent(ctx context.Context) (ipld.Content, error) {
+	id := newVersionID()
+	return p.vol.sealer.Write(ctx, ipld.NewMemory(), nowhere(id[:]), p.rec.Size)
+}
+
+// nowhere is a few bytes that nobody else has, and zeros.
+type nowhere []byte
+
+func (n nowhere) ReadAt(b []byte, off int64) (int, error) {
+	clear(b)
+	if off < int64(len(n)) {
+		copy(b, n[off:])
+	}
+	return len(b), nil
+}
+
+var _ io.ReaderAt = nowhere(nil)
+
+// restore has a file whose shown version is lost go back to the one before.
+func (v *Volume) restore(p *pending) error {
+	return v.update(func(t *txn) error {
+		r := t.state(p.rec.Local)
+		ino, ok := tree.GetInode(r, p.rec.File)
+		if !ok || !slices.Contains(ino.HeadIDs(), p.id) {
+			return nil // it was edited or removed since
+		}
+		ver := tree.Version{ID: newVersionID(), Time: t.now, By: v.fs.device}
+		for _, id := range tree.Parents(r, p.id) {
+			old, ok := tree.GetVersion(r, id)
+			if !ok || old.Pending {
+				continue
+			}
+			ver.Size, ver.Content = old.Size, old.Content
+			if old.IsInline() {
+				ver.Inline, _ = tree.Body(r, id)
+			}
+			break
+		}
+		t.apply(p.rec.Local, tree.SetContent{
+			ID: ino.ID, Version: ver, Replaces: []tree.VersionID{p.id}, Mtime: ino.Mtime, Time: t.now,
+			Path: v.pathOf(r, ino.ID),
+		})
+		return nil
+	})
+}
