@@ -111,7 +111,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 			}
 		}
 		op.Parent = dir.file
-		op.Path = v.pathOf(t.state(dir.local), dir.file)
+		op.Path = t.pathTo(dir, local)
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
 		op.By = f.device
 		tree.FreshFile(op.ID, t.absent(local))
@@ -151,15 +151,17 @@ func (dir *Node) parentFor(t *txn) (tree.Inode, error) {
 
 // localChild reports whether a name in dir is kept by the device alone.
 func (dir *Node) localChild(name []byte) bool {
-	if dir.local {
-		return true
-	}
+	return dir.local || dir.vol.localIn(dir.file, name)
+}
+
+// localIn is localChild for a directory of the shared tree.
+func (v *Volume) localIn(dir tree.FileID, name []byte) bool {
 	if !mayBeLocal(name) {
 		return false
 	}
 	var dirName []byte
-	dir.vol.view(false, func(r eventlog.Reader) error {
-		if ino, ok := tree.GetInode(r, dir.file); ok {
+	v.view(false, func(r eventlog.Reader) error {
+		if ino, ok := tree.GetInode(r, dir); ok {
 			dirName = ino.Name
 		}
 		return nil
@@ -172,6 +174,18 @@ func (dir *Node) localChild(name []byte) bool {
 func (v *Volume) pathOf(r eventlog.Reader, dir tree.FileID) tree.Path {
 	p, _ := tree.PathOf(r, dir)
 	return p
+}
+
+// pathTo is the path to dir for an op of the shared or the device-local tree. In the latter, directories of the shared tree
+// stand below the root, each under a name of its own that is never shown: there they neither move nor meet.
+func (t *txn) pathTo(dir *Node, local bool) tree.Path {
+	if !local || dir.local {
+		return t.v.pathOf(t.state(dir.local), dir.file)
+	}
+	if dir.file == tree.RootID {
+		return nil
+	}
+	return tree.Path{{Dir: tree.RootID, Name: fmt.Appendf(nil, "d%x", dir.file)}}
 }
 
 // makeVolume makes an app volume and its graft in the home volume.

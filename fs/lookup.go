@@ -97,7 +97,7 @@ func (v *Volume) resolve(dir tree.FileID, local bool, name []byte, fn func(r eve
 	if err := look(local); err != nil {
 		return err
 	}
-	if !found && !local && mayBeLocal(name) {
+	if !found && !local && v.localIn(dir, name) {
 		if err := look(true); err != nil {
 			return err
 		}

@@ -149,6 +149,9 @@ func (f *FS) Rmdir(parent NodeID, name string) error {
 		if err := t.mustBeEmpty(n); err != nil {
 			return err
 		}
+		if ino, ok := tree.GetInode(t.state(true), n.file); ok && !n.local { // see pathTo
+			t.apply(true, tree.Unlink{Parent: ino.Parent, Name: ino.Name, ID: n.file, Time: t.now})
+		}
 		return t.unlink(dir, n, []byte(name))
 	})
 }

@@ -128,7 +128,7 @@ func (t *txn) rename(m move) error {
 	case m.target == nil:
 		t.apply(local, tree.Rename{
 			ID: m.n.file, From: m.from.file, OldName: m.oldName, To: m.to.file, NewName: m.newName,
-			Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
+			Path: t.pathTo(m.to, m.n.local), Time: t.now,
 		})
 		t.touch(m.n)
 		t.noteAside(m, ino)
@@ -204,7 +204,7 @@ func (t *txn) replace(m move, target tree.Inode) error {
 	t.apply(m.n.local, tree.Rename{
 		ID: m.n.file, From: m.from.file, OldName: m.oldName, To: m.to.file, NewName: m.newName,
 		Replaced: m.target.file, ReplacedHeads: target.HeadIDs(),
-		Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
+		Path: t.pathTo(m.to, m.n.local), Time: t.now,
 	})
 	t.touch(m.n)
 	return nil
@@ -275,7 +275,7 @@ func (f *FS) Link(id, parent NodeID, name string) (Entry, error) {
 		}
 		t.apply(n.local, tree.Link{
 			ID: n.file, Parent: dir.file, Name: []byte(name),
-			Path: n.vol.pathOf(t.state(dir.local), dir.file), Time: t.now,
+			Path: t.pathTo(dir, n.local), Time: t.now,
 		})
 		var ok bool
 		if ino, ok = tree.GetInode(r, n.file); !ok {

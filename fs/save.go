@@ -27,7 +27,7 @@ func (t *txn) save(m move, ino, target tree.Inode) error {
 	t.apply(m.n.local, tree.Save{
 		Target: file, TargetHeads: target.HeadIDs(), Dir: m.to.file, Name: m.newName,
 		Source: m.n.file, FromDir: m.from.file, FromName: m.oldName,
-		Path: t.v.pathOf(t.state(m.to.local), m.to.file), Time: t.now,
+		Path: t.pathTo(m.to, m.n.local), Time: t.now,
 	})
 	if err := t.moveJournal(m.n, file); err != nil {
 		return err
