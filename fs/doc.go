@@ -26,5 +26,6 @@
 // # Locks
 //
 // Order: Node.mu, then the log's own lock (inside eventlog), then Volume.mu, then table.mu, then spills.mu.
-// Several Node.mu are taken in the order of their numbers. Nothing is notified under a lock.
+// FS.opening comes behind the Node.mu of a home's root. Several Node.mu are taken in the order of their numbers.
+// Nothing is notified under a lock.
 package fs

@@ -66,6 +66,8 @@ type FS struct {
 	// invalidate tells the kernel what changed behind its back; set once before the mount serves.
 	invalidate atomic.Pointer[Invalidator]
 
+	opening sync.Mutex // held while a volume is opened
+
 	mu         sync.Mutex
 	identities []*home
 	volumes    map[identity.VolumeID]*Volume
@@ -135,6 +137,15 @@ func (f *FS) AddIdentity(id Identity) error {
 	for _, g := range grafts {
 		if _, err := f.openVolume(h, g.vol, g.name); err != nil {
 			return fmt.Errorf("open volume %s/%s: %w", id.Name, g.name, err)
+		}
+	}
+	past, err := v.remembered()
+	if err != nil {
+		return err
+	}
+	for _, vol := range past {
+		if _, err := f.openVolume(h, vol, ""); err != nil {
+			return fmt.Errorf("open a removed volume of %s: %w", id.Name, err)
 		}
 	}
 	f.mu.Lock()

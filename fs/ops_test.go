@@ -582,6 +582,15 @@ func (r *rig) heads(file tree.FileID) (ids []tree.VersionID) {
 	return ids
 }
 
+func (r *rig) headsIn(n *Node) []tree.VersionID {
+	r.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ino, err := n.inodeLocked()
+	r.must(err)
+	return ino.HeadIDs()
+}
+
 func (r *rig) parents(v tree.VersionID) (ids []tree.VersionID) {
 	r.Helper()
 	r.must(r.volume().view(false, func(er eventlog.Reader) error {

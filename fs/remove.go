@@ -202,9 +202,7 @@ func (f *FS) removeVolume(dir *Node, p place, name []byte) error {
 		}
 		t.apply(false, tree.Unlink{Parent: dir.file, Name: name, ID: d.ID, Time: t.now})
 		t.touch(dir)
-		t.then(func() {
-			root.orphan = &orphan{ino: tree.Inode{Kind: tree.Dir, Mode: rootMode, UID: tree.Owner, GID: tree.Owner}}
-		})
+		t.orphanRoot(root)
 		return nil
 	})
 }

@@ -62,10 +62,26 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 	if m.target == m.n {
 		return nil // two names of one file: POSIX does nothing
 	}
-	unlock := lockNodes(from, to, m.n, m.target)
+	if p.dirent.Kind == tree.Graft && !to.isHomeRoot() {
+		return ErrCrossVolume
+	}
+	replaces := flags&RenameExchange == 0 && m.target != nil
+	var root *Node // of the volume that is replaced
+	if replaces && p.dirent.Kind == tree.Graft {
+		if q.dirent.Kind != tree.Graft {
+			return ErrNotDir
+		}
+		in, err := q.throughGraft()
+		if err != nil {
+			return err
+		}
+		root = in.vol.node(tree.RootID, false, 0)
+		defer f.table.dropIdle(root)
+	}
+	unlock := lockNodes(from, to, m.n, m.target, root)
 	defer unlock()
-	if p.dirent.Kind == tree.Graft {
-		return f.renameVolume(m, p, q)
+	if p.dirent.Kind == tree.Graft && flags&RenameExchange == 0 {
+		return m.renameVolume(p, q, root)
 	}
 	if m.target != nil && p.dirent.Kind == tree.File {
 		if err := m.n.wholeLocked(); err != nil {
@@ -80,24 +96,10 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 	})
 }
 
-// renameVolume moves an app volume's name within its home.
-func (f *FS) renameVolume(m move, p, q place) error {
-	if !m.to.isHomeRoot() {
-		return ErrCrossVolume
-	}
-	if m.target != nil {
-		if q.dirent.Kind != tree.Graft {
-			return ErrNotDir
-		}
-		in, err := q.throughGraft()
-		if err != nil {
-			return err
-		}
-		root := in.vol.node(tree.RootID, false, 0)
-		defer f.table.dropIdle(root)
-		root.mu.Lock()
-		defer root.mu.Unlock()
-		if err := in.vol.empty(root); err != nil {
+// renameVolume moves an app volume's name within its home. root is the empty volume's that it replaces, if any.
+func (m move) renameVolume(p, q place, root *Node) error {
+	if root != nil {
+		if err := root.vol.empty(root); err != nil {
 			return err
 		}
 	}
@@ -105,12 +107,27 @@ func (f *FS) renameVolume(m move, p, q place) error {
 		op := tree.Rename{
 			ID: p.dirent.ID, From: m.from.file, OldName: m.oldName, To: m.to.file, NewName: m.newName, Time: t.now,
 		}
-		if m.target != nil {
+		if d, ok := tree.Lookup(t.state(false), m.from.file, m.oldName); !ok || d.ID != op.ID {
+			return ErrNotExist
+		}
+		d, there := tree.Lookup(t.state(false), m.to.file, m.newName)
+		if there != (root != nil) || there && d.ID != q.dirent.ID {
+			return ErrBusy // others were quicker
+		}
+		if root != nil {
 			op.Replaced = q.dirent.ID
+			t.orphanRoot(root)
 		}
 		t.apply(false, op)
 		t.touch(m.from)
 		return nil
+	})
+}
+
+// orphanRoot makes the root of a volume that leaves its home in this change a directory without a name.
+func (t *txn) orphanRoot(root *Node) {
+	t.then(func() {
+		root.orphan = &orphan{ino: tree.Inode{Kind: tree.Dir, Mode: rootMode, UID: tree.Owner, GID: tree.Owner}}
 	})
 }
 
@@ -180,7 +197,7 @@ func (t *txn) checkMove(m move) (ino, target tree.Inode, err error) {
 	}
 	switch {
 	case target.Kind == tree.Graft:
-		return ino, target, ErrCrossVolume
+		return ino, target, ErrIsDir
 	case ino.Kind == tree.Dir && target.Kind != tree.Dir:
 		return ino, target, ErrNotDir
 	case ino.Kind != tree.Dir && target.Kind == tree.Dir:
@@ -220,7 +237,7 @@ func (t *txn) exchange(m move) error {
 	if !okA || !okB || a.ID != m.n.file || b.ID != m.target.file {
 		return ErrNotExist
 	}
-	if b.Kind == tree.Graft {
+	if (a.Kind == tree.Graft || b.Kind == tree.Graft) && m.from != m.to {
 		return ErrCrossVolume
 	}
 	r := t.state(m.to.local)

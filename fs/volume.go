@@ -33,9 +33,12 @@ type Volume struct {
 
 // openVolume opens a volume once. name is for messages.
 func (f *FS) openVolume(h *home, id identity.VolumeID, name string) (*Volume, error) {
-	f.mu.Lock()
-	v, ok := f.volumes[id]
-	f.mu.Unlock()
+	if v, ok := f.volume(id); ok {
+		return v, nil
+	}
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	v, ok := f.volume(id)
 	if ok {
 		return v, nil
 	}
@@ -53,12 +56,44 @@ func (f *FS) openVolume(h *home, id identity.VolumeID, name string) (*Volume, er
 	if err := v.recover(); err != nil {
 		return nil, fmt.Errorf("recover volume: %w", err)
 	}
+	if h.vol != nil {
+		if err := h.vol.remember(id); err != nil {
+			return nil, err
+		}
+	}
 	f.mu.Lock()
 	f.volumes[id] = v
 	f.mu.Unlock()
 	v.log.OnChange(v.changed)
 	v.unmerged.Store(true) // an earlier run may have left some
 	return v, nil
+}
+
+// remember notes in a home volume that a volume has been opened: when it is removed, what was in it must still be sealed,
+// and kept from garbage collection.
+func (v *Volume) remember(id identity.VolumeID) error {
+	known := false
+	err := v.log.Local(func(r eventlog.Reader) { _, known = r.Get(localKey(localVolume, id)) })
+	if err != nil || known {
+		return err
+	}
+	return v.update(func(t *txn) error {
+		t.SetLocal(localKey(localVolume, id), []byte{})
+		return nil
+	})
+}
+
+// remembered lists the volumes that have ever been opened in this home.
+func (v *Volume) remembered() (ids []identity.VolumeID, err error) {
+	err = v.log.Local(func(r eventlog.Reader) {
+		r.Scan([]byte{localVolume}, nil, func(k, _ []byte) bool {
+			if len(k) == 17 {
+				ids = append(ids, identity.VolumeID(k[1:]))
+			}
+			return true
+		})
+	})
+	return ids, err
 }
 
 // begin writes a new volume's first event, which names its reducer.
@@ -158,6 +193,7 @@ const (
 	localJournal  = 'J' // FileID: journalRecord, what fsync made durable of an edit that goes on
 	localChunk    = 'K' // FileID, offset (8), : bytes of the journal
 	localTreeKeys = 'T' // the device-local tree's state
+	localVolume   = 'V' // VolumeID: it has been opened; in a home volume
 )
 
 func localKey[ID ~[16]byte](kind byte, id ID) []byte {
