@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -69,7 +72,23 @@ func (a *app) command(words ...string) string {
 	for i, w := range words {
 		words[i] = shellQuote(w)
 	}
-	return "rhizome " + strings.Join(words, " ")
+	return shellQuote(cmp.Or(a.self, "rhizome")) + " " + strings.Join(words, " ")
+}
+
+// callable is what a person types to run this program again: its name if the shell finds it, else the path that it was
+// called by.
+func callable(arg0 string) string {
+	name := filepath.Base(arg0)
+	found, err := exec.LookPath(name)
+	if err != nil {
+		return arg0
+	}
+	a, errA := os.Stat(found)
+	b, errB := os.Stat("/proc/self/exe")
+	if errA != nil || errB != nil || !os.SameFile(a, b) {
+		return arg0
+	}
+	return name
 }
 
 func shellQuote(s string) string {

@@ -208,6 +208,28 @@ func checkPoint(dir string) (mode uint32, err error) {
 	return st.Mode, nil
 }
 
+// Check says whether Mount would find fault with the directory, and changes nothing. A dead mount of ours is no fault:
+// Mount replaces it.
+func Check(dir string) error {
+	dir, err := resolve(dir)
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", dir, pathCause(err))
+	}
+	m, mounted, err := mountAt(dir)
+	switch {
+	case err != nil:
+	case mounted && m.fsType == fsType && errors.Is(health(dir), errDead):
+	case mounted:
+		err = &MountedError{Dir: dir, Source: m.source, Type: m.fsType}
+	default:
+		_, err = checkPoint(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", dir, err)
+	}
+	return nil
+}
+
 // mountDirect mounts as root.
 func mountDirect(dir string, mode uint32, o *Options) (fd int, err error) {
 	fd, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)

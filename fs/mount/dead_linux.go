@@ -144,6 +144,16 @@ func health(dir string) error {
 
 var errDead = errors.New("its daemon is dead")
 
+// IsMounted reports whether a mount of ours is on dir, dead or alive. It never hangs.
+func IsMounted(dir string) bool {
+	dir, err := resolve(dir)
+	if err != nil {
+		return false
+	}
+	m, ok, err := mountAt(dir)
+	return err == nil && ok && m.fsType == fsType
+}
+
 // IsDead reports whether a mount of ours is on dir whose daemon has died. It never hangs.
 func IsDead(dir string) bool {
 	dir, err := resolve(dir)

@@ -15,9 +15,9 @@ const fuseDevice = "/dev/fuse"
 // CheckFUSE tells whether this user can mount on this machine.
 func CheckFUSE() []control.Check {
 	dev := control.Check{Name: "fuse device", State: control.OK, Detail: fuseDevice}
-	if _, err := os.Stat(fuseDevice); err != nil {
+	if err := openable(fuseDevice); err != nil {
 		dev.State, dev.Code, dev.Detail = control.Bad, control.NoFUSE, err.Error()
-		dev.Hint = "load the module: sudo modprobe fuse; in a container, pass /dev/fuse in"
+		dev.Hint = "load the module: sudo modprobe fuse; in a container, pass /dev/fuse in; it must be readable and writable by you"
 	}
 	set := control.Check{Name: "fusermount3", State: control.OK}
 	path, err := exec.LookPath("fusermount3")
@@ -38,13 +38,24 @@ func CheckFUSE() []control.Check {
 		may.State, may.Code, may.Detail = control.Bad, control.NoFUSE, "no"
 		may.Hint = "mend the lines above"
 	}
-	return []control.Check{dev, set, may}
+	return []control.Check{set, dev, may}
+}
+
+// openable tries to open the device as a mount does.
+func openable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // CheckMount tells how the mount on dir is.
 func CheckMount(dir string) control.Check {
 	c := control.Check{Name: "mount", State: control.OK, Detail: dir}
-	if mount.IsDead(dir) {
+	if !mount.IsMounted(dir) {
+		c.State, c.Detail = control.Note, "nothing of ours is mounted on "+dir
+	} else if mount.IsDead(dir) {
 		c.State, c.Detail = control.Bad, dir+": its daemon is gone"
 		c.Hint = "mount again, which replaces it, or clean it up with: rhizome unmount " + dir
 	}

@@ -83,6 +83,9 @@ func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
 	if err := makeMountPoint(d.opts.Dir); err != nil {
 		return err
 	}
+	if err := mount.Check(d.opts.Dir); err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(context.WithoutCancel(ctx)); err != nil {
 		return err

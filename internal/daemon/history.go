@@ -22,7 +22,6 @@ type source struct {
 	id    identity.VolumeID
 	label control.Name
 	log   *eventlog.Log
-	shown eventlog.Position
 }
 
 // history tells what happened: oldest first, over several volumes by time.
@@ -31,9 +30,15 @@ func (d *daemon) history(ctx context.Context, q control.LogRequest, out *control
 	if err != nil {
 		return err
 	}
+	tellers := map[identity.VolumeID]*teller{}
+	if q.Follow {
+		for _, s := range sources {
+			tellers[s.id] = newTeller(s)
+		}
+	}
 	var all []control.LogEntry
 	for _, s := range sources {
-		list, err := d.past(s, q.Last)
+		list, err := d.past(s, tellers[s.id], q.Last)
 		if err != nil {
 			return err
 		}
@@ -53,7 +58,7 @@ func (d *daemon) history(ctx context.Context, q control.LogRequest, out *control
 	if err := out.Flush(); err != nil || !q.Follow {
 		return err
 	}
-	return d.follow(ctx, q, sources, out)
+	return d.follow(ctx, q, tellers, out)
 }
 
 // sources are the volumes that are asked for.
@@ -79,20 +84,21 @@ func (d *daemon) sources(only control.VolumeID) ([]*source, error) {
 	return list, nil
 }
 
-// past tells the last entries of a volume, and notes how far it came.
-func (d *daemon) past(s *source, last int) ([]control.LogEntry, error) {
+// past tells the last entries of a volume. What a teller is to tell is left to it.
+func (d *daemon) past(s *source, t *teller, last int) ([]control.LogEntry, error) {
 	var list []control.LogEntry
 	if last <= 0 {
 		err := s.log.Entries(eventlog.Position{}, func(e eventlog.Entry) bool {
-			s.shown = e.Position
-			list = append(list, d.describe(s, e)...)
+			if t == nil || t.knows(e) {
+				list = append(list, d.describe(s, e)...)
+			}
 			return true
 		})
 		return list, err
 	}
 	err := s.log.EntriesBefore(eventlog.LastPosition(), func(e eventlog.Entry) bool {
-		if s.shown == (eventlog.Position{}) {
-			s.shown = e.Position
+		if t != nil && !t.knows(e) {
+			return true
 		}
 		ops := d.describe(s, e)
 		slices.Reverse(ops)
@@ -104,11 +110,7 @@ func (d *daemon) past(s *source, last int) ([]control.LogEntry, error) {
 }
 
 // follow tells what is new until the client goes. An event is told once: when it has its place in a frame.
-func (d *daemon) follow(ctx context.Context, q control.LogRequest, sources []*source, out *control.Stream[control.LogEntry]) error {
-	tellers := map[identity.VolumeID]*teller{}
-	for _, s := range sources {
-		tellers[s.id] = newTeller(s)
-	}
+func (d *daemon) follow(ctx context.Context, q control.LogRequest, tellers map[identity.VolumeID]*teller, out *control.Stream[control.LogEntry]) error {
 	for sleep(ctx, followEvery) {
 		if q.Volume == "" {
 			more, err := d.sources("")
@@ -159,6 +161,12 @@ func newTeller(s *source) *teller {
 	t := &teller{source: s, told: map[told]bool{}}
 	_ = t.more(func(eventlog.Entry) error { return nil }) // an error comes again at the next look
 	return t
+}
+
+// knows reports whether e was there when the teller began, or was told since.
+func (t *teller) knows(e eventlog.Entry) bool {
+	return e.Position.Stage == eventlog.StageCommitted && e.Position.Compare(t.committed) <= 0 ||
+		t.told[told{e.Author.Feed, e.Seq}]
 }
 
 // more calls fn for the framed events that were not told yet.

@@ -14,7 +14,7 @@ import (
 )
 
 // newIdentity makes an identity and shows it at the mount's top.
-func (d *daemon) newIdentity(_ context.Context, q control.IdentityNewRequest) (control.Identity, error) {
+func (d *daemon) newIdentity(ctx context.Context, q control.IdentityNewRequest) (control.Identity, error) {
 	if err := d.freeName(q.Name); err != nil {
 		return control.Identity{}, err
 	}
@@ -25,7 +25,7 @@ func (d *daemon) newIdentity(_ context.Context, q control.IdentityNewRequest) (c
 	if err := d.openIdentity(k); err != nil {
 		return control.Identity{}, err
 	}
-	return describe(k), nil
+	return describe(k), d.conn.Notified(ctx)
 }
 
 // freeName fails unless a new identity may be called name.
@@ -40,7 +40,7 @@ func (d *daemon) freeName(name string) error {
 }
 
 // renameIdentity changes what an identity is called on this device.
-func (d *daemon) renameIdentity(_ context.Context, q control.IdentityRenameRequest) (control.Identity, error) {
+func (d *daemon) renameIdentity(ctx context.Context, q control.IdentityRenameRequest) (control.Identity, error) {
 	i, err := d.named(q.Name)
 	if err != nil {
 		return control.Identity{}, err
@@ -57,7 +57,7 @@ func (d *daemon) renameIdentity(_ context.Context, q control.IdentityRenameReque
 	if err := d.fs.RenameIdentity(q.Name, q.To); err != nil {
 		return control.Identity{}, err
 	}
-	return describe(i.keys), nil
+	return describe(i.keys), d.conn.Notified(ctx)
 }
 
 func phraseOf(k *identity.Keyring) (control.Phrase, error) {

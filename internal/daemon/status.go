@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs"
+	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/control"
 )
 
@@ -84,31 +86,53 @@ func skipGone(err error) error {
 }
 
 func (d *daemon) health(total, free int64) []control.Finding {
-	var fs []control.Finding
+	var list []control.Finding
 	if err := d.st.Health(); err != nil {
-		fs = append(fs, control.Finding{
+		list = append(list, control.Finding{
 			Grade: control.Bad, What: "the store could not be written: " + err.Error(),
 			Hint: "look at the disk, then mount again; what was acknowledged is safe",
 		})
 	}
 	switch {
 	case total > 0 && free == 0:
-		fs = append(fs, control.Finding{Grade: control.Bad, What: "the disk is full", Hint: "free some space: files can still be removed"})
+		list = append(list, control.Finding{Grade: control.Bad, What: "the disk is full", Hint: "free some space: files can still be removed"})
 	case total > 0 && free < max(total/20, min(lowSpace, total/4)):
-		fs = append(fs, control.Finding{Grade: control.Warn, What: "the disk is nearly full", Hint: "free some space"})
+		list = append(list, control.Finding{Grade: control.Warn, What: "the disk is nearly full", Hint: "free some space"})
 	}
-	return fs
+	return list
+}
+
+// fullPath names a damaged file from the mount's top.
+func (d *daemon) fullPath(f fs.Damage) control.Name {
+	if f.Path == "" {
+		return ""
+	}
+	return join(d.labelOf(f.Volume), f.Path)
 }
 
 func (d *daemon) damage() []control.Damage {
 	var list []control.Damage
 	for _, f := range d.fs.Damaged() {
 		list = append(list, control.Damage{
-			Volume: control.VolumeID(f.Volume.String()), Path: control.Name(f.Path), What: f.Why,
+			Volume: control.VolumeID(f.Volume.String()), Path: d.fullPath(f), What: f.Why,
 		})
 	}
 	for _, b := range d.blocks.Damage() {
 		list = append(list, control.Damage{What: b.String()})
 	}
 	return list
+}
+
+// labelOf is a volume's name for people.
+func (d *daemon) labelOf(id identity.VolumeID) control.Name {
+	vols, err := d.fs.Volumes()
+	if err != nil {
+		return control.Name(id.String())
+	}
+	for _, v := range vols {
+		if v.ID == id {
+			return label(v.Identity, v.Name)
+		}
+	}
+	return control.Name(id.String())
 }
