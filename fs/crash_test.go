@@ -116,9 +116,12 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
+// The last two are device-local.
+var crashNames = [...]string{"f0", "f1", "f2", "f3", ".f4.swp", ".f5.swp"}
+
 // step does one random thing.
 func (c *crashRun) step() {
-	name := fmt.Sprint("f", c.rng.IntN(4))
+	name := crashNames[c.rng.IntN(len(crashNames))]
 	f := c.names[name]
 	op := len(c.moments) // the number of this one
 	switch k := c.rng.IntN(20); {
@@ -142,8 +145,8 @@ func (c *crashRun) step() {
 		c.letGo(f)
 		delete(c.names, name)
 	case k < 13:
-		to := fmt.Sprint("f", c.rng.IntN(4))
-		if to == name {
+		to := crashNames[c.rng.IntN(len(crashNames))]
+		if to == name || (to[0] == '.') != (name[0] == '.') {
 			break
 		}
 		c.did("rename %s %s", name, to)
