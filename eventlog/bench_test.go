@@ -3,6 +3,7 @@ package eventlog
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rhizome-fs/rhizome/internal/store"
@@ -186,3 +187,47 @@ func BenchmarkRebase(b *testing.B) {
 }
 
 func (treeLike) Coalesce(es []Event) []Event { return es }
+
+// BenchmarkRebaseWhileWriting is the touching BenchmarkRebase under a program that reads and writes in a loop. It reports
+// how long that ever waits.
+func BenchmarkRebaseWhileWriting(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		v := newVolume(b, 2)
+		use := func(o *Options) { o.Reducer = treeLike{} }
+		mine, other := openReplica(b, vfs.NewMem(), v, 0, use), openReplica(b, vfs.NewMem(), v, 1, use)
+		var order []Ordered
+		for n := range uint64(10_000) {
+			mine.append(b, createEvent(1, n))
+			other.append(b, createEvent(1, 1<<40+n))
+			if n%100 == 99 {
+				mine.cut(b)
+				order = append(order, Ordered{Index(n), [][]byte{other.cut(b).Raw}})
+			}
+		}
+		b.StartTimer()
+		done := make(chan error)
+		go func() { done <- mine.CommitAll(order) }()
+		var worst time.Duration
+		for n := uint64(1 << 50); ; n++ {
+			start := time.Now()
+			mine.append(b, createEvent(2, n))
+			mine.View(func(s Reader) { s.Get([]byte{'i'}) })
+			worst = max(worst, time.Since(start))
+			select {
+			case err := <-done:
+				if err != nil {
+					b.Fatal(err)
+				}
+			default:
+				continue
+			}
+			break
+		}
+		b.ReportMetric(float64(worst.Milliseconds()), "worst-ms")
+		b.StopTimer()
+		mine.st.Close()
+		other.st.Close()
+		b.StartTimer()
+	}
+}

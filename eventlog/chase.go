@@ -19,7 +19,8 @@ type chase struct {
 const (
 	// fewEvents is how many events can be caught up with under the lock.
 	fewEvents = 64
-	// maxLaps bounds how often a chase tries to come that near.
+	// maxLaps bounds how often a chase tries to come that near. It gives up at once if it does not get nearer: then
+	// whoever writes must wait.
 	maxLaps = 8
 )
 
@@ -49,9 +50,12 @@ func (ch *chase) begin(units []*unit) {
 // run catches up. If it returns nil, l.mu is held and nothing is missing.
 func (ch *chase) run() error {
 	l := ch.c.l
+	behind := ^LocalSeq(0)
 	for lap := 0; ; lap++ {
 		l.mu.Lock()
-		if lap == maxLaps || l.next-ch.next <= l.few {
+		was := behind
+		behind = l.next - ch.next
+		if lap == maxLaps || behind <= l.few || behind > was/2 {
 			if err := ch.lap(l.db, l.next, l.patched); err != nil {
 				l.mu.Unlock()
 				return err
@@ -73,19 +77,16 @@ func (ch *chase) lap(db pebble.Reader, end LocalSeq, patched map[string][]byte) 
 	o, l := ch.o, ch.c.l
 	o.base = newDBState(db, l.ks.kind(kindState))
 	for _, key := range sortedKeys(patched) {
-		if c, _ := o.at([]byte(key)); c.dirty && c.ok {
+		if c := o.find([]byte(key)); c != nil && c.dirty && c.ok {
 			o.put([]byte(key), patched[key], true)
 		}
 		o.renew([]byte(key))
 	}
-	var late []*unit
-	for ; ch.next < end; ch.next++ {
-		u, err := ch.c.eventUnit(db, ch.next)
-		if err != nil {
-			return err
-		}
-		late = append(late, u)
+	late, err := ch.c.eventUnits(db, ch.next, end)
+	if err != nil {
+		return err
 	}
+	ch.next = end
 	for len(late) > 0 && !late[0].redo && !ch.touched.touches(late[0].undo) {
 		for _, im := range late[0].undo.images {
 			o.renew(im.key)

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,19 +107,32 @@ func (l *Log) cuttable(most int) (*tail, error) {
 	// What is not held does not change any more, so it is read without the lock.
 	end = min(end, t.first+LocalSeq(min(most, MaxEvents)))
 	size := 0
-	for n := t.first; n < end; n++ {
-		e, _, err := l.unframed(l.db, n)
-		if err != nil {
-			return nil, fmt.Errorf("event %d: %w", n, err)
+	low, high := l.ks.local(kindUnframed, t.first), l.ks.local(kindUnframed, end)
+	err := scanRange(l.db, low, high, func(key, val []byte) error {
+		e, _, err := decodeEventRecord(bytes.Clone(val))
+		if n := localSeqOf(key); err != nil || n != t.first+LocalSeq(len(t.events)) {
+			return fmt.Errorf("event %d: %w", n, cmp.Or(err, errMissing))
 		}
 		if size += len(e.Body); size > cutBytes && len(t.events) > 0 {
-			break
+			return errStop
 		}
-		u, err := l.undoOf(l.db, l.ks.local(kindUndo, n))
-		if err != nil {
-			return nil, fmt.Errorf("undo of event %d: %w", n, err)
-		}
-		t.events, t.undos = append(t.events, e), append(t.undos, u)
+		t.events = append(t.events, e)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return nil, err
+	}
+	low, high = l.ks.local(kindUndo, t.first), l.ks.local(kindUndo, t.first+LocalSeq(len(t.events)))
+	err = scanRange(l.db, low, high, func(_, val []byte) error {
+		u, err := decodeUndo(bytes.Clone(val))
+		t.undos = append(t.undos, u)
+		return err
+	})
+	if err == nil && len(t.undos) != len(t.events) {
+		err = fmt.Errorf("undo of events from %d on: %w", t.first, errMissing)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }

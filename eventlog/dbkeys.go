@@ -26,18 +26,23 @@ func hashOf(key []byte) FrameHash { return FrameHash(key[len(key)-len(FrameHash{
 // eachKey calls fn for the volume's keys of a kind, in order. fn gets the part behind the kind; its slices
 // are valid during the call only.
 func (l *Log) eachKey(kind byte, fn func(key, val []byte) error) error {
-	return scanPrefix(l.db, l.ks.kind(kind), fn)
+	prefix := l.ks.kind(kind)
+	return scanRange(l.db, prefix, after(prefix), func(key, val []byte) error { return fn(key[len(prefix):], val) })
 }
 
-func scanPrefix(db pebble.Reader, prefix []byte, fn func(key, val []byte) error) error {
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+// errMissing says that a record which must be in the database is not.
+var errMissing = errors.New("record is missing")
+
+// scanRange calls fn for the keys from low on and before high.
+func scanRange(db pebble.Reader, low, high []byte, fn func(key, val []byte) error) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		val, err := it.ValueAndErr()
 		if err == nil {
-			err = fn(it.Key()[len(prefix):], val)
+			err = fn(it.Key(), val)
 		}
 		if err != nil {
 			return errors.Join(err, it.Close())

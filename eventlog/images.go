@@ -1,34 +1,41 @@
 package eventlog
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/rhizome-fs/rhizome/identity"
 )
 
 // BeforeImages calls fn for the before-image of every state key that a tentative or unframed event changed and that
-// had a value, until it returns an error. An undo brings these values back: what they need must be kept as
+// had a value, at one moment, until it returns an error. An undo brings these values back: what they need must be kept as
 // if it stood in the state. The slices are valid during the call only.
 func (l *Log) BeforeImages(fn func(key, val []byte) error) error {
-	for _, kind := range []byte{kindUndo, kindFrameUndo} {
-		err := l.eachKey(kind, func(_, rec []byte) error {
-			u, err := decodeUndo(rec)
-			if err != nil {
+	l.mu.RLock()
+	snap, first := l.db.NewSnapshot(), l.marks.First
+	l.mu.RUnlock()
+	each := func(_, rec []byte) error {
+		u, err := decodeUndo(rec)
+		if err != nil {
+			return err
+		}
+		for _, i := range u.images {
+			if !i.ok {
+				continue
+			}
+			if err := fn(i.key, i.val); err != nil {
 				return err
 			}
-			for _, i := range u.images {
-				if !i.ok {
-					continue
-				}
-				if err := fn(i.key, i.val); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("before-images of volume %v: %w", l.volume, err)
 		}
+		return nil
+	}
+	err := scanRange(snap, l.ks.local(kindUndo, first), after(l.ks.kind(kindUndo)), each)
+	if err == nil {
+		frames := l.ks.kind(kindFrameUndo)
+		err = scanRange(snap, frames, after(frames), each)
+	}
+	if err = errors.Join(err, snap.Close()); err != nil {
+		return fmt.Errorf("before-images of volume %v: %w", l.volume, err)
 	}
 	return nil
 }

@@ -26,8 +26,6 @@ const (
 // localSpace is the first byte of the keys that belong to this device alone.
 const localSpace = 'f'
 
-const volumePrefixLen = 1 + len(identity.VolumeID{})
-
 // volumePrefix returns the first bytes of all keys of v that stand in a space.
 func volumePrefix(space byte, v identity.VolumeID) []byte {
 	return append([]byte{space}, v[:]...)

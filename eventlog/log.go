@@ -175,7 +175,7 @@ func (l *Log) unframed(db pebble.Reader, n LocalSeq) (e Event, held bool, err er
 		return Event{}, false, err
 	}
 	if !ok {
-		return Event{}, false, errors.New("record is missing")
+		return Event{}, false, errMissing
 	}
 	return decodeEventRecord(rec)
 }

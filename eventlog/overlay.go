@@ -298,10 +298,10 @@ func (o *overlay) sortDirty() {
 	o.pending = o.pending[:0]
 }
 
-// renew reads key again from the base, which has changed since, unless o has changed it too.
+// renew reads key again from the base, which has changed since, if o has read it and not changed it.
 func (o *overlay) renew(key []byte) {
-	c, _ := o.at(key)
-	if c.dirty {
+	c := o.find(key)
+	if c == nil || c.dirty {
 		return
 	}
 	val, ok, err := o.base.get(key)
@@ -309,6 +309,18 @@ func (o *overlay) renew(key []byte) {
 		o.err = err
 	}
 	c.orig, c.val, c.origOK, c.ok = val, val, ok, ok
+}
+
+// find returns key's cell, or nil if it was not read or changed yet.
+func (o *overlay) find(key []byte) *cell {
+	h := keyHash(key)
+	mask := uint64(len(o.table) - 1)
+	for slot := h & mask; o.table[slot] != 0; slot = (slot + 1) & mask {
+		if c := &o.cells[o.table[slot]-1]; c.hash == h && bytes.Equal(c.key, key) {
+			return c
+		}
+	}
+	return nil
 }
 
 // takeBackBelow undoes in the base what o does not see: u is the undo of units that were applied to the base last,

@@ -105,7 +105,8 @@ func (l *Log) loadUnframed() error {
 	if last != nil {
 		l.next = localSeqOf(last) + 1
 	}
-	return l.eachKey(kindHeld, func(key, _ []byte) error {
+	low, high := l.ks.local(kindHeld, l.marks.First), after(l.ks.kind(kindHeld))
+	return scanRange(l.db, low, high, func(key, _ []byte) error {
 		l.held[localSeqOf(key)] = true
 		return nil
 	})

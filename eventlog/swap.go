@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -65,14 +67,8 @@ func (c *change) units(db pebble.Reader, old, new []*node, first, next LocalSeq)
 		}
 		is = append(is, u)
 	}
-	for n := first; n < next; n++ {
-		u, err := c.eventUnit(db, n)
-		if err != nil {
-			return nil, nil, err
-		}
-		was, is = append(was, u), append(is, u)
-	}
-	return was, is, nil
+	events, err := c.eventUnits(db, first, next)
+	return append(was, events...), append(is, events...), err
 }
 
 func (c *change) frameUnit(db pebble.Reader, n *node) *unit {
@@ -82,23 +78,32 @@ func (c *change) frameUnit(db pebble.Reader, n *node) *unit {
 	}
 }
 
-func (c *change) eventUnit(db pebble.Reader, n LocalSeq) (*unit, error) {
-	u := &unit{author: Author{c.newFeed.ID(), c.newFeed.Device}, local: n, redo: c.newFeed != c.l.feed}
-	u.load = func() ([]Event, error) {
-		e, _, err := c.l.unframed(db, n)
-		return []Event{e}, err
+// eventUnits returns the units of this device's unframed events from first to the one before end.
+func (c *change) eventUnits(db pebble.Reader, first, end LocalSeq) ([]*unit, error) {
+	author := Author{c.newFeed.ID(), c.newFeed.Device}
+	us := make([]*unit, 0, end-first)
+	err := scanRange(db, c.l.ks.local(kindUndo, first), c.l.ks.local(kindUndo, end), func(key, val []byte) error {
+		n := localSeqOf(key)
+		u, err := decodeUndo(bytes.Clone(val))
+		if err != nil || n != first+LocalSeq(len(us)) {
+			return fmt.Errorf("undo of event %d: %w", n, cmp.Or(err, errMissing))
+		}
+		us = append(us, &unit{author: author, local: n, undo: u, redo: c.newFeed != c.l.feed, load: func() ([]Event, error) {
+			e, _, err := c.l.unframed(db, n)
+			return []Event{e}, err
+		}})
+		return nil
+	})
+	if err == nil && len(us) != int(end-first) {
+		err = fmt.Errorf("undo of events %d to %d: %w", first, end-1, errMissing)
 	}
-	var err error
-	if u.undo, err = c.l.undoOf(db, c.l.ks.local(kindUndo, n)); err != nil {
-		return nil, fmt.Errorf("undo of event %d: %w", n, err)
-	}
-	return u, nil
+	return us, err
 }
 
 func (l *Log) undoOf(db pebble.Reader, key []byte) (*undo, error) {
 	rec, ok, err := dbGet(db, key)
 	if err == nil && !ok {
-		err = errors.New("record is missing")
+		err = errMissing
 	}
 	if err != nil {
 		return nil, err
