@@ -28,7 +28,6 @@ func noise(seed uint64, n int) []byte {
 // A sparse file: what was written, and zeros. It counts what is read.
 type sparse struct {
 	size int64
-	data map[int64]byte // by page
 	runs []run
 	read int64
 }

@@ -23,7 +23,6 @@ type device struct {
 	state mem
 	src   *source
 	made  []eventlog.Event
-	open  []FileID // seen at some time: also names that are stale by now
 }
 
 func (d *device) do(ops ...Op) {

@@ -270,7 +270,7 @@ func TestNameOnATerminal(t *testing.T) {
 func TestSentence(t *testing.T) {
 	for want, s := range map[string]Status{
 		"There are no files yet.":                                                      {},
-		"The one file is on this device only.":                                        {Files: 1},
+		"The one file is on this device only.":                                         {Files: 1},
 		"All 1,204 files are on this device only.":                                     {Files: 1204},
 		"All 12,345,678 files are on this device only.":                                {Files: 12345678},
 		"2 parts of the store are damaged and can't be read; everything else is here.": {Files: 5, Damage: make([]Damage, 2)},

@@ -14,18 +14,16 @@ const (
 
 // collectGarbage drops unreachable blocks now and then, if enough has been written since the last time.
 func (d *daemon) collectGarbage(ctx context.Context) error {
-	last, err := storeSize(d.st.Path(segmentsDir))
+	var last int64 // the segments' size when they were last collected
 	for sleep(ctx, collectEvery) {
-		var size int64
-		if size, err = storeSize(d.st.Path(segmentsDir)); err != nil {
+		size, err := storeSize(d.st.Path(segmentsDir))
+		if err != nil {
 			d.log.Warn("collect garbage", "err", err)
-			continue
 		}
 		if size-last < collectGrowth {
 			continue
 		}
-		var freed int64
-		freed, err = d.fs.Collect(ctx)
+		freed, err := d.fs.Collect(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}

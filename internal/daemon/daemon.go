@@ -80,6 +80,9 @@ func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
 			return control.NewError(c.Code, c.Name+": "+c.Detail, c.Hint)
 		}
 	}
+	if err := apart(d.opts.Home, d.opts.Dir); err != nil {
+		return err
+	}
 	if err := makeMountPoint(d.opts.Dir); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (d *daemon) newIdentity(ctx context.Context, q control.IdentityNewRequest) 
 // freeName fails unless a new identity may be called name.
 func (d *daemon) freeName(name string) error {
 	if err := identity.ValidName(name); err != nil {
-		return control.Fail(control.Usage, err, "")
+		return control.Fail(control.Usage, err, "choose another name, of letters and digits for instance")
 	}
 	if _, err := d.named(name); err == nil {
 		return control.Fail(control.InUse, fmt.Errorf("there is an identity %q already", name), "choose another name")

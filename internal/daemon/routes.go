@@ -52,7 +52,7 @@ func (d *daemon) saveKeys(k *identity.Keyring) error {
 func (d *daemon) where(_ context.Context, q control.WhereRequest) (control.Where, error) {
 	rel, err := filepath.Rel(d.conn.Dir(), string(q.Path))
 	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
-		return control.Where{}, control.Fail(control.NotFound, fmt.Errorf("%s is not inside %s", q.Path, d.conn.Dir()), "")
+		return control.Where{}, control.Fail(control.NotFound, fmt.Errorf("%s is not inside %s", q.Path, d.conn.Dir()), "name a path in the mount")
 	}
 	var path []string
 	if rel != "." {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -53,7 +54,7 @@ func pebbleOptions(fs vfs.FS, log *slog.Logger, flushed func()) *pebble.Options 
 type pebbleLogger struct{ log *slog.Logger }
 
 func (l pebbleLogger) Infof(format string, args ...any) {
-	if l.log.Enabled(nil, slog.LevelDebug) { //nolint:staticcheck // no context here
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		l.log.Debug("database", "text", fmt.Sprintf(format, args...))
 	}
 }
