@@ -91,7 +91,7 @@ func (r *replica) note(raws [][]byte) {
 
 // disturb lets somebody do something in the middle of the next rebase, sometimes.
 func (r *replica) disturb() func() {
-	if !r.w.quiet && r.w.chance(10) {
+	if !r.w.quiet && r.w.chance(25) {
 		r.meddle = func() {
 			r.w.tell("%s: in the middle of a rebase", r.name)
 			r.edit()

@@ -1,9 +1,9 @@
 package sim
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -24,28 +24,21 @@ func Run(s *Setting, seed uint64) History {
 	w := &world{Setting: s, rnd: rnd, plan: drawPlan(rnd), frames: map[eventlog.FrameHash]*eventlog.Frame{}}
 	w.net.w = w
 	w.sequencer = sequencer{w: w, committed: map[eventlog.FrameHash]bool{}}
-	err := w.live()
-	for _, r := range w.replicas {
-		if r.up() {
-			err = errors.Join(err, w.guard(r.stop))
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("seed %d: %w", seed, err)
-	}
+	err := w.guard(w.live)
 	return History{seed, w.trace.Bytes(), err}
 }
 
-// guard returns the failure that ended do, or nil.
+// guard returns what ended do: a failure, or a panic in what is simulated.
 func (w *world) guard(do func()) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			f, ok := p.(failure)
-			if !ok {
-				panic(p)
-			}
-			w.tell("FAILED: %v", f.error)
-			err = f.error
+		switch p := recover().(type) {
+		case nil:
+		case failure:
+			w.tell("FAILED: %v", p.error)
+			err = p.error
+		default:
+			w.tell("FAILED: panic: %v", p)
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
 	do()
@@ -53,22 +46,23 @@ func (w *world) guard(do func()) (err error) {
 }
 
 // live is the whole history.
-func (w *world) live() error {
-	return w.guard(func() {
-		w.tell("%v", w.plan)
-		for i := range w.plan.replicas {
-			keyring := w.devices[i]
-			r := w.addReplica(string(rune('A'+i)), keyring, vfs.NewCrashableMem(),
-				kept{map[eventlog.FrameHash]bool{}, keyring.Incarnation()})
-			r.start()
-			if i == 0 || w.chance(30) { // others may begin the volume too: it is one
-				r.begin()
-			}
+func (w *world) live() {
+	w.tell("%v", w.plan)
+	for i := range w.plan.replicas {
+		keyring := w.devices[i]
+		r := w.addReplica(string(rune('A'+i)), keyring, vfs.NewCrashableMem(),
+			kept{map[eventlog.FrameHash]bool{}, keyring.Incarnation()})
+		r.start()
+		if i == 0 || w.chance(30) { // others may begin the volume too: it is one
+			r.begin()
 		}
-		w.accidents()
-		w.run(w.plan.length)
-		w.finish()
-	})
+	}
+	w.accidents()
+	w.run(w.plan.length)
+	w.finish()
+	for _, r := range w.replicas {
+		r.stop()
+	}
 }
 
 // begin makes the volume's first event.

@@ -263,7 +263,7 @@ func (r *replica) cut() {
 		return
 	}
 	life := r.life
-	r.w.after(r.w.between(0, 60*time.Millisecond), func() {
+	r.w.after(r.w.between(0, 300*time.Millisecond), func() {
 		if r.life == life {
 			r.sync()
 			r.offer()
