@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,9 @@ func newIdentityNew(a *app) *cobra.Command {
 		Short: "Make an identity, with a directory of that name in the mount",
 		Args:  argsBetween(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := asText(args[0]); err != nil {
+				return err
+			}
 			id, err := question(cmd.Context(), a, control.IdentityNew, control.IdentityNewRequest{Name: args[0]})
 			if err != nil {
 				return err
@@ -41,6 +46,9 @@ func newIdentityRename(a *app) *cobra.Command {
 		Short: "Rename an identity and its directory on this device",
 		Args:  argsBetween(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := asText(args[1]); err != nil {
+				return err
+			}
 			id, err := question(cmd.Context(), a, control.IdentityName, control.IdentityRenameRequest{Name: args[0], To: args[1]})
 			if err != nil {
 				return err
@@ -73,6 +81,14 @@ func newIdentityList(a *app) *cobra.Command {
 			})
 		},
 	}
+}
+
+// asText refuses a name that would arrive as another one: JSON has no bytes that are not UTF-8.
+func asText(name string) error {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return control.Fail(control.Usage, fmt.Errorf("not a name for an identity: %q is not UTF-8", name), "choose another name")
 }
 
 // identities asks the daemon, or without one reads the store.

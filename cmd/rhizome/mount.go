@@ -101,7 +101,7 @@ func (m *mounting) foreground(ctx context.Context) error {
 		},
 	})
 	if err != nil {
-		logger.Error("ended", "err", err)
+		logger.Info("ended", "err", err) // for the file: main says it on stderr
 		report.failed(err)
 	}
 	return err
