@@ -14,7 +14,7 @@
 // # Guarantees
 //
 // Apply is total and deterministic: any bytes, on any state, have one outcome. An event that does not
-// decode, or breaks a bound that docs/formats/tree.md names, has no effect at all; an op that asks what cannot be
+// decode, or breaks a bound that docs/FORMATS.md names, has no effect at all; an op that asks what cannot be
 // (a directory into itself, an unknown file) has none either, and the event's other ops apply.
 // An event of a later version of the reducer does not decode here: it has no effect. So a volume whose
 // [Begin] names a later version is applied no further ([Stopped]).

@@ -171,7 +171,7 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// fields lists an op's fields as docs/formats/tree.md does.
+// fields lists an op's fields as docs/FORMATS.md does.
 func fields(op Op) []any {
 	version := func(v *Version) any {
 		if v == nil {

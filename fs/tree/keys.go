@@ -8,7 +8,7 @@ import (
 	"github.com/rhizome-fs/rhizome/identity"
 )
 
-// Kinds of state records, each key's first byte. docs/formats/tree.md says what follows.
+// Kinds of state records, each key's first byte. docs/FORMATS.md says what follows.
 const (
 	keyInode    = 'i' // FileID: inode, tombstone or alias
 	keyDirent   = 'd' // DirID, cookie (8), name: who claims the name
