@@ -23,12 +23,17 @@ func (f *FS) Collect(ctx context.Context) (int64, error) {
 func (f *FS) reachable(yield func(ipld.CID) error) error {
 	root := func(c ipld.Content) error { return yield(c.Root.CID) }
 	for _, v := range f.allVolumes() {
-		for _, local := range []bool{false, true} {
-			if err := v.view(local, func(r eventlog.Reader) error { return tree.Reachable(r, root) }); err != nil {
-				return err
-			}
+		if err := v.view(true, func(r eventlog.Reader) error { return tree.Reachable(r, root) }); err != nil {
+			return err
+		}
+		// The state twice: a rebase may meanwhile take a version from the state to the before-images, or back.
+		if err := v.reachable(root); err != nil {
+			return err
 		}
 		if err := v.log.BeforeImages(func(key, val []byte) error { return tree.ReachableRecord(key, val, root) }); err != nil {
+			return err
+		}
+		if err := v.reachable(root); err != nil {
 			return err
 		}
 	}
@@ -38,6 +43,15 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 		}
 	}
 	return nil
+}
+
+// reachable walks the shared state's versions as they are at one moment, and keeps nobody waiting.
+func (v *Volume) reachable(fn func(ipld.Content) error) error {
+	var err error
+	if e := v.log.Snapshot(func(r eventlog.Reader) { err = tree.Reachable(r, fn) }); e != nil {
+		return e
+	}
+	return err
 }
 
 // openContents lists the sealed contents that open files and edits stand on.

@@ -96,6 +96,17 @@ func readFull(r io.ReaderAt, b []byte, off int64) error {
 	return err
 }
 
+// isUnsynced reports whether some of the bytes may be gone after a power cut.
+func (l *layered) isUnsynced() bool {
+	if l.spill == nil {
+		return false
+	}
+	if p, ok := l.base.(*pending); ok && l.below > 0 && p.unsynced() {
+		return true
+	}
+	return l.spill.isUnsynced()
+}
+
 // dirty is what differs from base, for an update that cuts only what changed.
 func (l *layered) dirty() []ipld.Range {
 	d := append(extents(nil), l.have...)

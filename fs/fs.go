@@ -23,6 +23,7 @@ type Options struct {
 	UID    uint32           // the mounting user's
 	GID    uint32           //
 	Device string           // this device's name, for conflict names and the log
+	Boot   string           // names the machine's boot: what was written in another one and not synced may be gone
 	Now    func() time.Time // for what writes set; coarse is right (see docs/ARCHITECTURE.md)
 	Logger *slog.Logger
 }
@@ -54,6 +55,7 @@ type FS struct {
 	uid    uint32
 	gid    uint32
 	device string
+	boot   string
 	now    func() time.Time
 	log    *slog.Logger
 	spills *spills
@@ -94,7 +96,7 @@ func New(o Options) (*FS, error) {
 		return nil, err
 	}
 	f := &FS{
-		st: o.Store, blocks: o.Blocks, uid: o.UID, gid: o.GID, device: o.Device, now: o.Now, log: o.Logger,
+		st: o.Store, blocks: o.Blocks, uid: o.UID, gid: o.GID, device: o.Device, boot: o.Boot, now: o.Now, log: o.Logger,
 		spills: sp, table: newTable(), cache: ipld.NewCache(cacheBytes),
 		volumes: map[identity.VolumeID]*Volume{},
 	}

@@ -58,6 +58,7 @@ type tb interface {
 type rig struct {
 	tb
 	disk   vfs.FS
+	boot   string // of the machine
 	keys   *identity.Keyring
 	clock  *clock
 	st     *store.Store
@@ -113,7 +114,7 @@ func (r *rig) tryOpen() (err error) {
 		return err
 	}
 	r.fs, err = New(Options{
-		Store: r.st, Blocks: r.blocks, UID: testUID, GID: testGID, Device: "laptop", Now: r.clock.now,
+		Store: r.st, Blocks: r.blocks, UID: testUID, GID: testGID, Device: "laptop", Boot: r.boot, Now: r.clock.now,
 		Logger: slog.New(slog.NewTextHandler(logTo{r}, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

@@ -41,6 +41,7 @@ type editRecord struct {
 	Below    int64
 	Base     tree.VersionID // what shows below the spill; zero: nothing
 	BaseAs   *ipld.Content  // its sealed form, if it has one
+	Boot     string         // the machine's boot in which a spill file was written that is not synced; empty: all is on disk
 }
 
 // journalLocked makes n's edit durable as it is now, without ending it. The caller holds n.mu.
@@ -240,5 +241,5 @@ func (n *Node) syncShownLocked() error {
 	if !ok {
 		return nil
 	}
-	return p.sync()
+	return p.toDisk()
 }

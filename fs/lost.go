@@ -17,7 +17,7 @@ import (
 // findLost looks whether a version that an earlier run left still has its bytes.
 func (p *pending) findLost() error {
 	whole, err := p.bytes.whole()
-	if err != nil || whole {
+	if err != nil || whole && (p.rec.Boot == "" || p.rec.Boot == p.vol.fs.boot) {
 		return err
 	}
 	p.lost = true
@@ -27,7 +27,8 @@ func (p *pending) findLost() error {
 	return nil
 }
 
-// whole reports whether the bytes are there as far as files' lengths tell.
+// whole reports whether the bytes are there as far as files' lengths tell. What was written in another boot of the machine and
+// never synced may be zeros all the same: that is why the record names the boot.
 func (l *layered) whole() (bool, error) {
 	if l.spill == nil {
 		return int64(len(l.mem)) == l.size, nil

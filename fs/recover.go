@@ -145,6 +145,9 @@ func (v *Volume) layer(l *layered, rec editRecord, id tree.VersionID) error {
 	l.have = rec.Have
 	l.below = rec.Below
 	base, err := v.base(rec)
+	if errors.Is(err, ErrDamaged) {
+		base, err = damagedContent{size: rec.Below, err: err}, nil // reading it fails, the rest of the edit is there
+	}
 	l.base = base
 	return err
 }

@@ -70,12 +70,51 @@ func (p *pending) sync() error {
 	return syncBelow(p.bytes.base)
 }
 
+func (p *pending) unsynced() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.now == nil && p.bytes.isUnsynced()
+}
+
 // syncBelow makes durable what an edit or a version stands on.
 func syncBelow(base content) error {
 	if p, ok := base.(*pending); ok {
 		return p.sync()
 	}
 	return nil
+}
+
+// toDisk makes the bytes durable where they are, and notes that they are: the note is on disk with the next sync of the log.
+func (p *pending) toDisk() error {
+	if err := p.sync(); err != nil {
+		return err
+	}
+	p.mu.RLock()
+	noted := p.rec.Boot == "" || p.as != nil
+	p.mu.RUnlock()
+	if noted {
+		return nil
+	}
+	key := localKey(localPending, p.id)
+	return p.vol.updateTo(store.Applied, func(t *txn) error {
+		t.opening = true
+		val, ok := t.GetLocal(key)
+		if !ok {
+			return nil // sealed meanwhile
+		}
+		var rec editRecord
+		if err := dagcbor.DecodeTrusted(val, &rec); err != nil {
+			return fmt.Errorf("record of an edit: %w", err)
+		}
+		rec.Boot = ""
+		t.SetLocal(key, dagcbor.Encode(rec))
+		t.then(func() {
+			p.mu.Lock()
+			p.rec.Boot = ""
+			p.mu.Unlock()
+		})
+		return nil
+	})
 }
 
 // moved lets go of where the bytes were.
@@ -97,6 +136,9 @@ func (t *txn) hold(p *pending, op tree.SetContent) {
 	p.op = op
 	t.opening = !p.rec.Local // sealing is about to let the event go
 	p.rec.settle(p.bytes.base)
+	if p.bytes.isUnsynced() {
+		p.rec.Boot = t.v.fs.boot
+	}
 	if p.rec.Local {
 		t.apply(true, op)
 	} else {
@@ -253,8 +295,12 @@ func (p *pending) write(ctx context.Context) (ipld.Content, error) {
 	}
 	var r io.ReaderAt = &p.bytes
 	// Of an edit in memory nobody knows what differs from its base: all of it is cut anew.
-	if p.bytes.spill != nil && p.bytes.base != nil && p.bytes.below > 0 {
-		if old := sealedForm(p.bytes.base); old != nil {
+	if p.bytes.spill != nil {
+		old := &ipld.Content{} // holes cost nothing
+		if p.bytes.base != nil && p.bytes.below > 0 {
+			old = sealedForm(p.bytes.base)
+		}
+		if old != nil {
 			return p.vol.sealer.Update(ctx, p.vol.fs.blocks, *old, p.rec.Size, p.bytes.dirty(), r)
 		}
 	}
@@ -331,7 +377,7 @@ func (f *FS) syncPending() error {
 		}
 		v.mu.Unlock()
 		for _, p := range ps {
-			if err := p.sync(); err != nil && first == nil {
+			if err := p.toDisk(); err != nil && first == nil {
 				first = err
 			}
 		}

@@ -238,6 +238,12 @@ func (p *spill) holds(size int64) (bool, error) {
 	return info.Size() >= size, nil
 }
 
+func (p *spill) isUnsynced() bool {
+	p.set.mu.Lock()
+	defer p.set.mu.Unlock()
+	return p.unsynced
+}
+
 // remove lets the file go. Whoever still uses it now may finish. reap deletes it.
 func (p *spill) remove() error {
 	p.set.mu.Lock()

@@ -29,7 +29,7 @@ const maxSweep = 1024
 func (s *Segments) Collect(ctx context.Context, reachable func(yield func(CID) error) error) (freed int64, err error) {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
-	defer s.Hold()()
+	defer s.hold((*young).beginOldest)()
 	c := &collection{s: s, ctx: ctx, marked: map[uint64]struct{}{}, skipped: map[segmentNumber]bool{}}
 	if err := reachable(c.mark); err != nil {
 		return 0, fmt.Errorf("collect blocks: mark: %w", err)

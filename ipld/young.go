@@ -4,10 +4,12 @@ package ipld
 // called, even if nothing refers to it yet. Who stores content holds from before the first Put until
 // what refers to the content is in the state that a collection marks. It may be called any number of
 // times, from any goroutine; release is called once.
-func (s *Segments) Hold() (release func()) {
+func (s *Segments) Hold() (release func()) { return s.hold((*young).begin) }
+
+func (s *Segments) hold(begin func(*young) *generation) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g := s.young.begin()
+	g := begin(&s.young)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -35,6 +37,17 @@ func (y *young) begin() *generation {
 		y.generations = append(y.generations, &generation{cids: map[CID]struct{}{}})
 	}
 	g := y.generations[len(y.generations)-1]
+	g.holds++
+	return g
+}
+
+// beginOldest begins a hold that keeps all that is remembered: a collection's. Blocks that an older hold put may come to be
+// needed after the collection has looked at what is needed, and that hold may end before it.
+func (y *young) beginOldest() *generation {
+	if len(y.generations) == 0 {
+		return y.begin()
+	}
+	g := y.generations[0]
 	g.holds++
 	return g
 }

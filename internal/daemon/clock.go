@@ -27,3 +27,12 @@ func deviceName() string {
 	name, _, _ = strings.Cut(name, ".")
 	return name[:min(len(name), 32)]
 }
+
+// bootID names the machine's boot. Where it can't be told, every start counts as one.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return time.Now().String()
+	}
+	return strings.TrimSpace(string(id))
+}

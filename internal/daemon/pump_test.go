@@ -97,3 +97,26 @@ func TestRestart(t *testing.T) {
 	}
 	t.Logf("%d files made in %v; open again after %v", *manyEvents, made.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 }
+
+// A sparse file is sealed at the price of what was written.
+func TestSealingAHoleCostsNothing(t *testing.T) {
+	d := opened(t, t.TempDir())
+	v := volume(t, d, "notes")
+	e, err := d.fs.Create(v, "sparse", 0o644, true, fs.Cred{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const far = 1 << 40
+	if _, err := d.fs.Write(e.Node, []byte("end"), far); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.fs.Flush(e.Node); err != nil {
+		t.Fatal(err)
+	}
+	committed(t, d)
+	got := make([]byte, 8)
+	n, err := d.fs.Read(e.Node, got, far-2)
+	if err != nil || string(got[:n]) != "\x00\x00end" {
+		t.Errorf("read %q, %v", got[:n], err)
+	}
+}
