@@ -11,7 +11,7 @@ import (
 
 // A daemon that was killed comes back, however many files there are: nothing is scanned. With a budget (make crash)
 // there are 100,000 of them.
-func TestRestartWithManyFiles(t *testing.T) {
+func TestCrashManyFiles(t *testing.T) {
 	t.Parallel()
 	files := 5000
 	if *crashSeconds > 0 {
@@ -52,7 +52,7 @@ func TestRestartWithManyFiles(t *testing.T) {
 
 // The main job: a repository is cloned into the mount and worked on, the daemon is killed and comes back, and git finds
 // nothing wrong.
-func TestGitAcrossKill(t *testing.T) {
+func TestCrashGit(t *testing.T) {
 	t.Parallel()
 	needPrograms(t, "git")
 	r := newRig(t).start()
@@ -77,7 +77,7 @@ func TestGitAcrossKill(t *testing.T) {
 
 // Killed while git works, what git had acknowledged is there, and what it left half done is as after any crash of a machine
 // that lost nothing: its own locks.
-func TestGitKilledAtWork(t *testing.T) {
+func TestCrashGitAtWork(t *testing.T) {
 	t.Parallel()
 	needPrograms(t, "git")
 	r := newRig(t).start()
