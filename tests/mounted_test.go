@@ -37,6 +37,7 @@ type rig struct {
 	state string // where logs go
 	env   []string
 	who   *syscall.Credential // nil: as the test
+	whole *rig                // whose daemon it is, if it is only a part
 
 	mu     sync.Mutex
 	daemon *exec.Cmd
@@ -66,7 +67,7 @@ func newRig(t testing.TB) *rig {
 
 // in is the same user in another test, a part of r's.
 func (r *rig) in(t testing.TB) *rig {
-	return &rig{t: t, user: r.user, home: r.home, mnt: r.mnt, state: r.state, env: r.env, who: r.who}
+	return &rig{t: t, whole: r, user: r.user, home: r.home, mnt: r.mnt, state: r.state, env: r.env, who: r.who}
 }
 
 // me is a path below the first identity's directory.
@@ -149,6 +150,10 @@ func (r *rig) stop() {
 
 // abort ends what hangs: the kernel fails every request of a connection whose daemon is gone.
 func (r *rig) abort(why string) {
+	if r.whole != nil {
+		r.whole.abort(why)
+		return
+	}
 	r.mu.Lock()
 	cmd := r.daemon
 	r.mu.Unlock()

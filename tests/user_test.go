@@ -76,7 +76,7 @@ func TestMountOptions(t *testing.T) {
 			r.start("-o", "noatime,exec", "-o", "allow_other")
 			r.wantOptions("rw", "nosuid", "nodev", "noatime", "allow_other")
 			r.sh(r.user, `printf '#!/bin/sh\necho ran\n' >"$M/run" && chmod 755 "$M/run" && test "$("$M/run")" = ran`)
-			other := *r.in(t)
+			other := r.in(t)
 			other.who = &syscall.Credential{Uid: nobody - 1, Gid: nobody - 1}
 			if err := os.Chmod(r.user, 0o755); err != nil {
 				t.Fatal(err)
