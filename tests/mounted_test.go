@@ -49,6 +49,7 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	needFUSE(t)
+	program := binary(t)
 	user, err := os.MkdirTemp("", "rhizome-user-") // not t.TempDir: a mount left there would fail its cleanup
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ func newRig(t testing.TB) *rig {
 		state: filepath.Join(user, "state", "rhizome"),
 	}
 	r.env = append(os.Environ(), "HOME="+user, "XDG_STATE_HOME="+filepath.Dir(r.state), "RHIZOME_HOME="+r.home,
-		"PATH="+filepath.Dir(binary(t))+":"+os.Getenv("PATH"), "TZ=UTC", "LANG=C.UTF-8", "M="+r.me())
+		"PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "TZ=UTC", "LANG=C.UTF-8", "M="+r.me())
 	t.Cleanup(r.clean)
 	watch := time.AfterFunc(rigBound, func() { r.abort("the test takes too long") })
 	t.Cleanup(func() { watch.Stop() })
