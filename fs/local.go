@@ -10,7 +10,6 @@ import (
 var localRules = [...]string{
 	".obsidian/workspace*.json", // Obsidian's panes
 	".*.sw[a-px]",               // vim
-	"4913",                      // vim's probe for a writable directory
 	".#*",                       // Emacs' locks
 	".~lock.*#",                 // LibreOffice
 	"~$*",                       // Microsoft Office
@@ -19,7 +18,7 @@ var localRules = [...]string{
 }
 
 // localFirst holds the first bytes of all rules, so that nearly every name is decided at once.
-const localFirst = ".4~w"
+const localFirst = ".~w"
 
 // isLocal reports whether a name in a directory of that name is device-local.
 func isLocal(dir, name []byte) bool {

@@ -150,7 +150,7 @@ func TestListingsMerge(t *testing.T) {
 			}
 		}
 		r.put(r.vol, fmt.Sprint("new", page), nil)
-		r.put(r.vol, fmt.Sprint("4913"), nil)
+		r.put(r.vol, ".late.swp", nil)
 	}
 	for name, stays := range want {
 		if stays && seen[name] != 1 {
