@@ -7,7 +7,7 @@ import (
 )
 
 // A chase brings into a rebase's overlay what this device did since the rebase began: the events that it appended, which
-// come last in any order, and the state keys that Amend set.
+// come last in any order, and what Amend did to the state.
 type chase struct {
 	c       *change
 	o       *overlay
@@ -56,31 +56,28 @@ func (ch *chase) run() error {
 		was := behind
 		behind = l.next - ch.next
 		if lap == maxLaps || behind <= l.few || behind > was/2 {
-			if err := ch.lap(l.db, l.next, l.patched); err != nil {
+			if err := ch.lap(l.db, l.next, l.patches); err != nil {
 				l.mu.Unlock()
 				return err
 			}
 			return nil
 		}
-		snap, end, patched := l.db.NewSnapshot(), l.next, l.patched
-		l.patched = make(map[string][]byte)
+		snap, end, patches := l.db.NewSnapshot(), l.next, l.patches
+		l.patches = nil
 		l.mu.Unlock()
 		ch.snaps = append(ch.snaps, snap)
-		if err := ch.lap(snap, end, patched); err != nil {
+		if err := ch.lap(snap, end, patches); err != nil {
 			return err
 		}
 	}
 }
 
 // lap catches up to event end, as db has it.
-func (ch *chase) lap(db pebble.Reader, end LocalSeq, patched map[string][]byte) error {
+func (ch *chase) lap(db pebble.Reader, end LocalSeq, patches []func(State)) error {
 	o, l := ch.o, ch.c.l
 	o.base = newDBState(db, l.ks.kind(kindState))
-	for _, key := range sortedKeys(patched) {
-		if c := o.find([]byte(key)); c != nil && c.dirty && c.ok {
-			o.put([]byte(key), patched[key], true)
-		}
-		o.renew([]byte(key))
+	for _, patch := range patches {
+		patch(latePatcher{o})
 	}
 	late, err := ch.c.eventUnits(db, ch.next, end)
 	if err != nil {
@@ -94,6 +91,20 @@ func (ch *chase) lap(db pebble.Reader, end LocalSeq, patched map[string][]byte) 
 		late = late[1:]
 	}
 	return ch.again(late)
+}
+
+// A latePatcher is the State of a patch that Amend made while the rebase was under way. What the rebase has changed is
+// patched as it is there now; the rest is patched in the base.
+type latePatcher struct{ *overlay }
+
+func (p latePatcher) Set(key, val []byte) {
+	c := p.find(key)
+	switch {
+	case c == nil || !c.dirty:
+		p.renew(key)
+	case c.ok: // else the event has no outcome in the new order
+		p.put(key, val, true)
+	}
 }
 
 // again undoes and does again events that come last: one that touches what the rebase changed, and all behind it.

@@ -80,7 +80,11 @@ func (c *cluster) release(r *replica) {
 	for _, h := range held {
 		id := h.Event.Body[1]
 		_, err := r.Update(func(tx *Tx) error {
-			return tx.Amend(h.Seq, event(opOnce, id, 'q').Body, func(s State) { s.Set([]byte{'o', id}, []byte{'q'}) })
+			return tx.Amend(h.Seq, event(opOnce, id, 'q').Body, func(s State) {
+				if v, ok := s.Get([]byte{'o', id}); ok {
+					s.Set([]byte{'o', id}, append([]byte{'q'}, v[1:]...))
+				}
+			})
 		})
 		if err != nil {
 			c.t.Fatal(err)

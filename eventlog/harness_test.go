@@ -28,7 +28,7 @@ const (
 	opCount // key key: the second holds how many registers there are whose key begins with the first's high half
 	opFirst // key value...: the register holds value, if it is empty
 	opBlock // 32 bytes: names a block
-	opOnce  // id value...: a record that is written once, under an id of its own; and register 0 or 1 is mixed with the id
+	opOnce  // id value...: a record that is written once, under an id of its own: the value and what register 0 or 1 held; it is mixed with the id
 	opCount_
 )
 
@@ -67,9 +67,9 @@ func (register) Apply(s State, a Author, e Event) {
 		s.Scan(key[:2], nil, func(_, _ []byte) bool { n++; return true })
 		s.Set(other, binary.BigEndian.AppendUint64(nil, n))
 	case opOnce:
-		s.Set([]byte{'o', e.Body[1]}, rest)
 		shared := registerKey(e.Body[1] % 2)
 		old, _ := s.Get(shared)
+		s.Set([]byte{'o', e.Body[1]}, append(bytes.Clone(rest), old...))
 		h := sha256.Sum256(append(bytes.Clone(old), e.Body[1]))
 		s.Set(shared, h[:8])
 	case opFirst:

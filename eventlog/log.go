@@ -61,8 +61,8 @@ type Log struct {
 	marks    marks    // changed under both locks
 	next     LocalSeq // INVARIANT: the unframed events are marks.First ... next-1, without a gap
 	held     map[LocalSeq]bool
-	rebasing bool              // a rebase is being computed from an earlier moment
-	patched  map[string][]byte // state keys that Amend set since that moment
+	rebasing bool          // a rebase is being computed from an earlier moment
+	patches  []func(State) // what Amend did to the state since that moment
 	cache    *stateCache
 	tx       Tx
 	txState  *dbState

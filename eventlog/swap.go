@@ -17,12 +17,12 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	l.mu.Lock()
 	snap := l.db.NewSnapshot()
 	first, next := l.marks.First, l.next
-	l.rebasing, l.patched = true, make(map[string][]byte)
+	l.rebasing = true
 	l.mu.Unlock()
 	ch := &chase{c: c, o: newOverlay(newDBState(snap, l.ks.kind(kindState))), next: next, snaps: []*pebble.Snapshot{snap}}
 	defer func() {
 		l.mu.Lock()
-		l.rebasing, l.patched = false, nil
+		l.rebasing, l.patches = false, nil
 		l.mu.Unlock()
 		err = errors.Join(err, ch.close())
 	}()

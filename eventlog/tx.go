@@ -28,7 +28,7 @@ type Tx struct {
 	next   LocalSeq
 	held   []LocalSeq // appended held
 	freed  []LocalSeq // amended
-	patch  []image    // state keys that Amend set
+	patch  []func(State)
 	undo   undo
 	record []byte // scratch
 	err    error
@@ -105,9 +105,7 @@ func (tx *Tx) publish() {
 		delete(tx.l.held, n)
 	}
 	if tx.l.rebasing {
-		for _, p := range tx.patch {
-			tx.l.patched[string(p.key)] = p.val
-		}
+		tx.l.patches = append(tx.l.patches, tx.patch...)
 	}
 }
 
@@ -170,9 +168,10 @@ func (tx *Tx) add(e Event, held bool) LocalSeq {
 	return n
 }
 
-// Amend replaces the body of held event n by its final form, and releases it. patch may set state keys that
-// were written once, when n was appended: ones that no event decides by and that no other event writes. It
-// returns ErrNotHeld if n is not held.
+// Amend replaces the body of held event n by its final form, and releases it. patch changes
+// in the state what the new body does otherwise: it reads and sets keys that n alone has written, in parts that no event
+// decides by. It may run again in another goroutine, on a state in which n came at another place. Amend returns
+// ErrNotHeld if n is not held.
 func (tx *Tx) Amend(n LocalSeq, body []byte, patch func(s State)) error {
 	if !tx.l.held[n] {
 		return fmt.Errorf("amend event %d: %w", n, ErrNotHeld)
@@ -190,17 +189,15 @@ func (tx *Tx) Amend(n LocalSeq, body []byte, patch func(s State)) error {
 	tx.freed = append(tx.freed, n)
 	if patch != nil {
 		patch(patcher{tx})
+		tx.patch = append(tx.patch, patch)
 	}
 	return nil
 }
 
-// A patcher is a State that notes what it sets, so that a rebase under way sets it too.
+// A patcher is the State of a patch.
 type patcher struct{ *Tx }
 
-func (p patcher) Set(key, val []byte) {
-	p.state.Set(key, val)
-	p.Tx.patch = append(p.Tx.patch, image{append([]byte(nil), key...), append([]byte(nil), val...), true})
-}
+func (p patcher) Set(key, val []byte) { p.state.Set(key, val) }
 
 func (p patcher) Delete(key []byte) {
 	p.fail(fmt.Errorf("amend: key %x would be deleted", key))
