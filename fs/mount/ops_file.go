@@ -19,8 +19,9 @@ func writes(flags uint32) bool { return flags&unix.O_ACCMODE != unix.O_RDONLY }
 
 // Open opens a file. The kernel keeps its pages: it is told what changes behind its back.
 func (o *Ops) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	write := writes(in.Flags)
-	if err := o.fs.Open(node(in.NodeId), write, in.Flags&unix.O_TRUNC != 0); err != nil {
+	trunc := in.Flags&unix.O_TRUNC != 0
+	write := trunc || writes(in.Flags) // who empties a file has an edit for close to end
+	if err := o.fs.Open(node(in.NodeId), write, trunc); err != nil {
 		return toErrno(err)
 	}
 	if in.Mode&fuse.OPEN_KILL_SUIDGID != 0 {
@@ -42,11 +43,18 @@ func (o *Ops) opened(write bool, out *fuse.OpenOut) {
 	}
 }
 
-// Create makes and opens a file.
+// Create makes and opens a file. One that has come to be there meanwhile is opened, and emptied if O_TRUNC says so.
 func (o *Ops) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	e, err := o.fs.Create(node(in.NodeId), name, in.Mode, in.Flags&unix.O_EXCL != 0, credOf(&in.InHeader))
 	if err != nil {
 		return toErrno(err)
+	}
+	if in.Flags&unix.O_TRUNC != 0 && e.Attr.Size > 0 {
+		if e.Attr, err = o.fs.SetAttr(e.Node, fs.Changes{Size: new(int64)}, true); err != nil {
+			o.fs.Release(e.Node, true)
+			o.fs.Forget(e.Node, 1)
+			return toErrno(err)
+		}
 	}
 	fillEntry(e, &out.EntryOut)
 	o.opened(true, &out.OpenOut)
