@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -49,6 +50,8 @@ type daemon struct {
 	fs     *fs.FS
 	group  *group
 	conn   *mount.Conn
+
+	naming sync.Mutex // held while an identity is made or renamed
 
 	mu     sync.Mutex
 	idents []*ident
@@ -163,7 +166,7 @@ func (d *daemon) serve(ctx context.Context, mo mount.Options) (err error) {
 	case <-d.group.failed():
 		err = errors.Join(d.unmountAnyhow(), <-served)
 	}
-	err = errors.Join(err, d.fs.Finish())
+	err = errors.Join(err, d.finish())
 	d.log.Info("unmounted", "dir", d.conn.Dir())
 	return err
 }
@@ -177,6 +180,16 @@ func (d *daemon) unmountAnyhow() error {
 	}
 	d.log.Warn("detaching a mount that is in use", "err", err)
 	return errors.Join(d.fs.Sync(), d.conn.Detach())
+}
+
+// finish ends all edits when nobody can write any more. If it can't, their bytes go with the process.
+func (d *daemon) finish() error {
+	err := d.fs.Finish()
+	if err == nil {
+		return nil
+	}
+	return control.Fail(control.Failed, fmt.Errorf("end what was being written: %w", err),
+		"what was written and not acknowledged by a close or an fsync may be missing; the rest is there")
 }
 
 // invalidator passes on what the kernel should forget.

@@ -55,6 +55,9 @@ func (d *daemon) openIdentities() error {
 		rings = append(rings, k)
 	}
 	for _, k := range rings {
+		if err := d.distinctName(k); err != nil {
+			return err
+		}
 		if err := d.openIdentity(k); err != nil {
 			return fmt.Errorf("open identity %s: %w", k.Name(), err)
 		}
@@ -67,6 +70,24 @@ func (d *daemon) openIdentities() error {
 		d.opts.FirstRun(FirstRun{Identity: firstIdentity, Words: control.Words(words)})
 	}
 	return nil
+}
+
+// distinctName renames an identity whose name another one has, which would hide it.
+func (d *daemon) distinctName(k *identity.Keyring) error {
+	name := k.Name()
+	for n := 2; ; n++ {
+		if _, err := d.named(k.Name()); err != nil {
+			break
+		}
+		if err := k.SetName(fmt.Sprintf("%s %d", name, n)); err != nil {
+			return err
+		}
+	}
+	if k.Name() == name {
+		return nil
+	}
+	d.log.Warn("two identities had one name", "name", name, "now", k.Name())
+	return d.saveKeys(k)
 }
 
 // newKeyring makes an identity's keys. They are on disk when it returns.

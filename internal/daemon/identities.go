@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -15,6 +16,8 @@ import (
 
 // newIdentity makes an identity and shows it at the mount's top.
 func (d *daemon) newIdentity(ctx context.Context, q control.IdentityNewRequest) (control.Identity, error) {
+	d.naming.Lock()
+	defer d.naming.Unlock()
 	if err := d.freeName(q.Name); err != nil {
 		return control.Identity{}, err
 	}
@@ -28,7 +31,8 @@ func (d *daemon) newIdentity(ctx context.Context, q control.IdentityNewRequest) 
 	return describe(k), d.conn.Notified(ctx)
 }
 
-// freeName fails unless a new identity may be called name.
+// freeName fails unless a new identity may be called name. The caller holds naming. An identity that was made and could not be
+// brought to work has its name too.
 func (d *daemon) freeName(name string) error {
 	if err := identity.ValidName(name); err != nil {
 		return control.Fail(control.Usage, err, "choose another name, of letters and digits for instance")
@@ -36,11 +40,21 @@ func (d *daemon) freeName(name string) error {
 	if _, err := d.named(name); err == nil {
 		return control.Fail(control.InUse, fmt.Errorf("there is an identity %q already", name), "choose another name")
 	}
+	rings, err := identity.LoadKeyrings(d.st.FS(), d.st.Path(keyringDir))
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(rings, func(k *identity.Keyring) bool { return k.Name() == name }) {
+		err := fmt.Errorf("there is an identity %q already, which could not be opened", name)
+		return control.Fail(control.InUse, err, "unmount and mount again, or choose another name")
+	}
 	return nil
 }
 
 // renameIdentity changes what an identity is called on this device.
 func (d *daemon) renameIdentity(ctx context.Context, q control.IdentityRenameRequest) (control.Identity, error) {
+	d.naming.Lock()
+	defer d.naming.Unlock()
 	i, err := d.named(q.Name)
 	if err != nil {
 		return control.Identity{}, err

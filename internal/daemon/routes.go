@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"syscall"
 
+	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/mount"
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
 // routes answers the command line.
@@ -79,9 +82,15 @@ func label(ident, name string) control.Name {
 	return control.Name(ident + "/" + name)
 }
 
-// unmount takes the mount away, or names who uses it.
+// unmount takes the mount away, or names who uses it. On a full disk it does neither: what is in memory only would be gone, and
+// isn't if there is space first.
 func (d *daemon) unmount(_ context.Context, q control.UnmountRequest) (control.UnmountAnswer, error) {
-	err := d.conn.Unmount()
+	err := d.fs.Sync()
+	if errors.Is(err, store.ErrNoSpace) || errors.Is(err, fs.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) {
+		return control.UnmountAnswer{}, control.Fail(control.Failed, fmt.Errorf("not unmounted: %w", err),
+			"free some space on the disk of "+d.opts.Home+", and unmount then; nothing was changed")
+	}
+	err = d.conn.Unmount()
 	var busy *mount.BusyError
 	switch {
 	case errors.As(err, &busy) && q.Force:
@@ -104,7 +113,7 @@ func (d *daemon) unmount(_ context.Context, q control.UnmountRequest) (control.U
 		return control.UnmountAnswer{}, err
 	}
 	// Serve has returned; run goes on to finish. What programs wrote is made durable before they are told.
-	return control.UnmountAnswer{}, d.fs.Finish()
+	return control.UnmountAnswer{}, d.finish()
 }
 
 func holder(h mount.Holder) control.Holder {
