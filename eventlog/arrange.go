@@ -21,6 +21,7 @@ type change struct {
 	frames    map[FrameHash]*Frame // new ones
 	committed []*node
 	newFeed   Feed // of this device from now on
+	own       bool // a frame of this device arrives that this log did not cut
 }
 
 // arrange makes one change of the order: work says what arrives and what is committed; arrange brings the
@@ -103,6 +104,7 @@ func (c *change) place(n *node) error {
 			continue
 		}
 		put(c.batch, c.l.ks.tentative(a.n.header.Depth, a.n.feed, a.n.hash), &a.n.header)
+		c.own = c.own || a.n.author.Device == c.l.feed.Device
 		c.moveHeads(a)
 	}
 	return nil
@@ -185,6 +187,9 @@ func (c *change) swap(old, new []*node) ([][]byte, error) {
 func (c *change) apply() error {
 	l := c.l
 	c.marks.First = l.marks.First
+	if c.own {
+		c.marks.Plain = l.next
+	}
 	put(c.batch, l.ks.kind(kindMarks), &c.marks)
 	b := c.batch
 	c.batch = nil

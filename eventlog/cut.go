@@ -53,11 +53,11 @@ func (l *Log) cut(max int) (*Frame, int, error) {
 	if err != nil || len(tail.events) == 0 {
 		return nil, 0, err
 	}
-	es := l.reducer.Coalesce(tail.events)
+	es := l.coalesce(tail)
 	h.Needs = l.needs(es)
 	for len(h.Needs) > MaxNeeds {
 		tail.shorten(len(tail.events) / 2)
-		es = l.reducer.Coalesce(tail.events)
+		es = l.coalesce(tail)
 		h.Needs = l.needs(es)
 	}
 	if invariants {
@@ -91,6 +91,18 @@ type tail struct {
 	first  LocalSeq
 	events []Event
 	undos  []*undo
+	// plain: the events are framed as they are. After a frame of this device came from elsewhere, the store was
+	// copied or restored, and the same events may stand in that frame, coalesced otherwise: then the state knows some of the ids that
+	// they draw, which Coalesce does not allow for.
+	plain bool
+}
+
+// coalesce returns what goes into the frame for a tail.
+func (l *Log) coalesce(t *tail) []Event {
+	if t.plain {
+		return t.events
+	}
+	return l.reducer.Coalesce(t.events)
 }
 
 func (t *tail) shorten(n int) { t.events, t.undos = t.events[:max(n, 1)], t.undos[:max(n, 1)] }
@@ -102,6 +114,9 @@ func (l *Log) cuttable(most int) (*tail, error) {
 	end := l.next
 	for n := range l.held {
 		end = min(end, n)
+	}
+	if t.plain = t.first < l.marks.Plain; t.plain {
+		end = min(end, l.marks.Plain)
 	}
 	l.mu.RUnlock()
 	// What is not held does not change any more, so it is read without the lock.

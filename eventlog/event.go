@@ -77,8 +77,8 @@ type Reducer interface {
 	Name() string
 	// Apply changes s by e. What e asks that cannot be is decided by the reducer, not refused.
 	Apply(s State, a Author, e Event)
-	// Coalesce returns events that have the same outcome to the byte, on any state on which es were
-	// applied as they are now, and are as few as can be. It drops nothing that a close ended.
+	// Coalesce returns events that have the same outcome to the byte, on any state that knows none of the ids
+	// that es draw, and are as few as can be. It drops nothing that a close ended.
 	Coalesce(es []Event) []Event
 	// Needs returns the blocks that e names.
 	Needs(e Event) []ipld.CID

@@ -134,3 +134,54 @@ func TestOpenWithAnotherIncarnation(t *testing.T) {
 		t.Errorf("state\n%s, folded\n%s", got, want)
 	}
 }
+
+// An onceReducer's event is an id, the id that it replaces, a key and a value: it sets the key, unless its id is known.
+type onceReducer struct{ register }
+
+func (onceReducer) Apply(s State, _ Author, e Event) {
+	id := []byte{'i', e.Body[0]}
+	if _, known := s.Get(id); !known {
+		s.Delete([]byte{'i', e.Body[1]})
+		s.Set(id, nil)
+		s.Set([]byte{'k', e.Body[2]}, e.Body[3:])
+	}
+}
+
+func (onceReducer) Coalesce(es []Event) (out []Event) {
+	for _, e := range es {
+		if n := len(out); n > 0 && out[n-1].Body[0] == e.Body[1] && out[n-1].Body[2] == e.Body[2] {
+			out[n-1] = event(e.Body[0], out[n-1].Body[1], e.Body[2], e.Body[3])
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// Events that a backup holds unframed, and that the store framed after it was made, come twice. What the backup then makes
+// of them it tells the others as it is.
+func TestEventsThatComeTwiceAreNotCoalesced(t *testing.T) {
+	v := newVolume(t, 2)
+	once := func(o *Options) { o.Reducer = onceReducer{} }
+	a, b := memReplica(t, v, 0, once), memReplica(t, v, 1, once)
+	a.append(t, event(10, 0, 9, 9))
+	b.receive(t, a.cut(t))
+	a.append(t, event(1, 0, 7, 1), event(2, 1, 7, 2))
+	backup := clone(t, a)
+	lost := a.cut(t)
+	if lost.Count != 1 {
+		t.Fatalf("%d events, want them coalesced", lost.Count)
+	}
+	b.receive(t, lost)
+	backup.receive(t, lost)
+	*backup = *backup.reopen(t)
+	backup.append(t, event(3, 0, 8, 1), event(4, 3, 8, 2))
+	first, second := backup.cut(t), backup.cut(t)
+	if first.Count != 2 || second.Count != 1 {
+		t.Errorf("frames of %d and %d events", first.Count, second.Count)
+	}
+	b.receive(t, first, second)
+	if got, want := b.dump(), backup.dump(); got != want {
+		t.Errorf("state\n%s, backup has\n%s", got, want)
+	}
+}

@@ -93,7 +93,7 @@ func TestGoldenRecords(t *testing.T) {
 		scans:  []scanMark{{6, keyHash([]byte("prefix"))}},
 	}
 	golden(t, "undo", u.encode(nil))
-	m := marks{Version: 1, Incarnation: 2, First: 3, Index: 4, Frames: 5, Events: 6}
+	m := marks{Version: 1, Incarnation: 2, First: 3, Index: 4, Frames: 5, Events: 6, Plain: 7}
 	golden(t, "marks", dagcbor.Encode(&m))
 	golden(t, "meta", dagcbor.Encode(&frameMeta{First: 1, Count: 2, Depth: 3, Index: 4}))
 	golden(t, "head", dagcbor.Encode(&headRecord{Incarnation: 1, Last: 2, Depth: 3, Named: true}))

@@ -19,6 +19,7 @@ type marks struct {
 	OrderHash   [32]byte // after the last committed frame
 	Frames      uint64   // committed
 	Events      uint64   // committed
+	Plain       LocalSeq // events before this one are framed as they are: see tail.plain
 }
 
 const marksVersion = 1
