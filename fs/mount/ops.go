@@ -18,11 +18,13 @@ type Ops struct {
 	fs                 *fs.FS
 	now                func() time.Time
 	block              func(h *fuse.InHeader)
+	stale              func(node uint64)
 }
 
-// NewOps returns the operations on f. block is called before a handler waits for the disk.
-func NewOps(f *fs.FS, now func() time.Time, block func(h *fuse.InHeader)) *Ops {
-	return &Ops{RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: f, now: now, block: block}
+// NewOps returns the operations on f. block is called before a handler waits for the disk, stale when the kernel must ask for a
+// node's attributes anew.
+func NewOps(f *fs.FS, now func() time.Time, block func(h *fuse.InHeader), stale func(node uint64)) *Ops {
+	return &Ops{RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: f, now: now, block: block, stale: stale}
 }
 
 // String names the file system in logs.

@@ -25,7 +25,7 @@ func (o *Ops) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.S
 		return toErrno(err)
 	}
 	if in.Mode&fuse.OPEN_KILL_SUIDGID != 0 {
-		if err := o.fs.KillSetID(node(in.NodeId)); err != nil {
+		if err := o.killSetID(in.NodeId); err != nil {
 			o.fs.Release(node(in.NodeId), write)
 			return toErrno(err)
 		}
@@ -83,11 +83,22 @@ func (o *Ops) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, f
 		return 0, toErrno(err)
 	}
 	if in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
-		if err := o.fs.KillSetID(node(in.NodeId)); err != nil {
+		if err := o.killSetID(in.NodeId); err != nil {
 			return 0, toErrno(err)
 		}
 	}
 	return uint32(n), fuse.OK
+}
+
+// killSetID drops the set-id bits of a file. The kernel leaves that to us and goes on believing in them, also when it runs the
+// file.
+func (o *Ops) killSetID(id uint64) error {
+	a, err := o.fs.GetAttr(node(id))
+	if err != nil || a.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return err
+	}
+	defer o.stale(id)
+	return o.fs.KillSetID(node(id))
 }
 
 // Flush is a close: it ends the edit.

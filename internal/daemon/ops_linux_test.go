@@ -14,7 +14,7 @@ import (
 // however the file was opened.
 func TestTruncatingOpens(t *testing.T) {
 	d := opened(t, t.TempDir())
-	ops := mount.NewOps(d.fs, coarseNow, func(*fuse.InHeader) {})
+	ops := mount.NewOps(d.fs, coarseNow, func(*fuse.InHeader) {}, func(uint64) {})
 	dir := volume(t, d, "notes")
 	write(t, d, dir, "a", []byte("from elsewhere"))
 
@@ -48,5 +48,25 @@ func TestTruncatingOpens(t *testing.T) {
 	ops.Release(nil, &fuse.ReleaseIn{InHeader: file, Fh: out.Fh})
 	if a, err := d.fs.GetAttr(fs.NodeID(made.NodeId)); err != nil || a.Size != 0 {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// A write by somebody without privilege takes the set-id bits, and the kernel is told once.
+func TestSetIDBitsGoWithAWrite(t *testing.T) {
+	d := opened(t, t.TempDir())
+	told := 0
+	ops := mount.NewOps(d.fs, coarseNow, func(*fuse.InHeader) {}, func(uint64) { told++ })
+	e, err := d.fs.Create(volume(t, d, "notes"), "a", 0o6755, true, fs.Cred{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		in := fuse.WriteIn{InHeader: fuse.InHeader{NodeId: uint64(e.Node)}, WriteFlags: fuse.WRITE_KILL_SUIDGID}
+		if _, st := ops.Write(nil, &in, []byte("x")); st != fuse.OK {
+			t.Fatal(st)
+		}
+	}
+	if a, err := d.fs.GetAttr(e.Node); err != nil || a.Mode&0o7777 != 0o755 || told != 1 {
+		t.Errorf("mode %o, told %d times, %v", a.Mode, told, err)
 	}
 }
