@@ -42,7 +42,7 @@ func (f *FS) ReadDir(id NodeID, cookie uint64) ([]DirEntry, error) {
 		return nil, err
 	}
 	if !n.local {
-		more, err := n.entries(true, cookie, func(name []byte) bool { return mayBeLocal(name) && n.localChild(name) })
+		more, err := n.entries(true, cookie, mayBeLocal)
 		if err != nil {
 			return nil, err
 		}

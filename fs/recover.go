@@ -108,6 +108,7 @@ func (v *Volume) heldOps() (map[tree.VersionID]tree.SetContent, error) {
 
 func (v *Volume) recoverPending(fr foundRecord, held map[tree.VersionID]tree.SetContent) (*pending, error) {
 	p := &pending{vol: v, id: fr.id, rec: fr.rec}
+	p.noted.Store(fr.rec.Boot == "")
 	if fr.rec.Local {
 		err := v.view(true, func(r eventlog.Reader) error {
 			ver, ok := tree.GetVersion(r, p.id)

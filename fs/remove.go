@@ -161,8 +161,8 @@ func (t *txn) mustBeEmpty(n *Node) error {
 	empty := true
 	entry := func(local bool) func(uint64, []byte, tree.Dirent) bool {
 		return func(_ uint64, name []byte, d tree.Dirent) bool {
-			// The device-local tree has directories of the shared one as stepping stones.
-			empty = local && !n.local && !(mayBeLocal(name) && n.localName(t, name))
+			// The device-local tree has directories of the shared one as stepping stones, by names that are never shown.
+			empty = local && !n.local && !mayBeLocal(name)
 			return empty
 		}
 	}
@@ -174,12 +174,6 @@ func (t *txn) mustBeEmpty(n *Node) error {
 		return ErrNotEmpty
 	}
 	return nil
-}
-
-// localName is localChild inside a change.
-func (dir *Node) localName(t *txn, name []byte) bool {
-	ino, _ := tree.GetInode(t.state(false), dir.file)
-	return isLocal(ino.Name, name)
 }
 
 // removeVolume takes an empty app volume out of its home. Its log stays: what was in it can be had back.

@@ -32,7 +32,7 @@ func (t *txn) save(m move, ino, target tree.Inode) error {
 	if err := t.moveJournal(m.n, file); err != nil {
 		return err
 	}
-	t.become(m.n, file)
+	t.become(m.n, file, t.now)
 	return nil
 }
 
@@ -110,14 +110,14 @@ func (t *txn) saveAside(dir, n, s *Node, name []byte) error {
 	}
 	t.apply(n.local, tree.Unlink{Parent: dir.file, Name: name, ID: old, Heads: gone.HeadIDs(), Time: t.now})
 	t.touch(dir)
-	t.become(s, file)
+	t.become(s, file, s.meta.ctime) // the kernel is not looking at s, and would keep the old one
 	return nil
 }
 
 // become makes n the node of another file, with the inode number that programs know it by. n is locked.
-func (t *txn) become(n *Node, file tree.FileID) {
+func (t *txn) become(n *Node, file tree.FileID, ctime int64) {
 	meta := n.meta
-	meta.ctime = t.now
+	meta.ctime = ctime
 	meta.ino = n.ino
 	t.DeleteLocal(localKey(localMetaKey, n.file))
 	t.setMeta(file, meta)

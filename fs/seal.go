@@ -25,6 +25,7 @@ type pending struct {
 	op  tree.SetContent
 
 	below atomic.Bool // an edit stands on it
+	noted atomic.Bool // the record says that the bytes are on disk
 	lost  bool        // a power loss took the bytes before they were on disk
 
 	mu    sync.RWMutex
@@ -89,10 +90,7 @@ func (p *pending) toDisk() error {
 	if err := p.sync(); err != nil {
 		return err
 	}
-	p.mu.RLock()
-	noted := p.rec.Boot == "" || p.as != nil
-	p.mu.RUnlock()
-	if noted {
+	if p.noted.Load() {
 		return nil
 	}
 	key := localKey(localPending, p.id)
@@ -108,11 +106,7 @@ func (p *pending) toDisk() error {
 		}
 		rec.Boot = ""
 		t.SetLocal(key, dagcbor.Encode(rec))
-		t.then(func() {
-			p.mu.Lock()
-			p.rec.Boot = ""
-			p.mu.Unlock()
-		})
+		t.then(func() { p.noted.Store(true) })
 		return nil
 	})
 }
@@ -139,6 +133,7 @@ func (t *txn) hold(p *pending, op tree.SetContent) {
 	if p.bytes.isUnsynced() {
 		p.rec.Boot = t.v.fs.boot
 	}
+	p.noted.Store(p.rec.Boot == "")
 	if p.rec.Local {
 		t.apply(true, op)
 	} else {
@@ -284,11 +279,10 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 	return nil
 }
 
+// write seals the bytes. It holds no lock meanwhile: only the sealing goroutine, which runs it, takes them away.
 func (p *pending) write(ctx context.Context) (ipld.Content, error) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if p.as != nil {
-		return *p.as, nil
+	if as := p.sealedForm(); as != nil {
+		return *as, nil
 	}
 	if p.lost {
 		return p.lostContent(ctx)

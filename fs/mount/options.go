@@ -9,7 +9,7 @@ import (
 // Options say how a mount behaves. The zero value is what a person wants: read and write, programs may run, set-id
 // bits and device files mean nothing, relatime.
 //
-// The kernel enforces ReadOnly, Suid, Dev, NoExec, NoSymFollow, Sync and DirSync. Access times are the file
+// The kernel enforces ReadOnly, Suid, Dev, NoExec, NoSymFollow and Sync. Access times are the file
 // system's own affair under FUSE: whoever answers the kernel must honour NoAtime, StrictAtime and NoDirAtime.
 type Options struct {
 	ReadOnly    bool
@@ -17,8 +17,7 @@ type Options struct {
 	Dev         bool // device files count; root only
 	NoExec      bool
 	NoSymFollow bool // root only
-	Sync        bool // every write is an fsync
-	DirSync     bool // every change of a directory is an fsync
+	Sync        bool // every write is an fsync; names are not synced
 	NoAtime     bool
 	StrictAtime bool // with neither of the two: relatime
 	NoDirAtime  bool // as NoAtime, for directories
@@ -71,8 +70,6 @@ func (o *Options) set(word string) error {
 		o.NoSymFollow = word == "nosymfollow"
 	case "sync", "async":
 		o.Sync = word == "sync"
-	case "dirsync":
-		o.DirSync = true
 	case "atime", "relatime", "norelatime", "nostrictatime":
 		o.NoAtime, o.StrictAtime = false, false
 	case "noatime":
@@ -110,6 +107,8 @@ func (o *Options) setRest(word string) error {
 		return &OptionError{word, "not offered; allow_other is"}
 	case "auto_unmount":
 		return &OptionError{word, "not offered; a dead mount is replaced by the next one"}
+	case "dirsync":
+		return &OptionError{word, "not offered: FUSE does not pass it on; an fsync of a directory makes its names durable"}
 	case "remount", "bind", "rbind", "move":
 		return &OptionError{word, "a running mount cannot be changed; unmount it and mount it again"}
 	}

@@ -29,7 +29,6 @@ func (o *Options) flags() uintptr {
 		{o.NoExec, unix.MS_NOEXEC},
 		{o.NoSymFollow, unix.MS_NOSYMFOLLOW},
 		{o.Sync, unix.MS_SYNCHRONOUS},
-		{o.DirSync, unix.MS_DIRSYNC},
 		{o.NoAtime, unix.MS_NOATIME},
 		{o.StrictAtime, unix.MS_STRICTATIME},
 		{o.NoDirAtime, unix.MS_NODIRATIME},
@@ -72,7 +71,7 @@ func (o *Options) fusermountWords() (string, error) {
 		on   bool
 		word string
 	}{
-		{o.ReadOnly, "ro"}, {o.NoExec, "noexec"}, {o.Sync, "sync"}, {o.DirSync, "dirsync"},
+		{o.ReadOnly, "ro"}, {o.NoExec, "noexec"}, {o.Sync, "sync"},
 		{o.NoAtime, "noatime"}, {o.AllowOther, "allow_other"},
 	} {
 		if x.on {

@@ -19,7 +19,7 @@ func TestParseOptions(t *testing.T) {
 		{"noatime,nodiratime", Options{NoAtime: true, NoDirAtime: true}},
 		{"noatime,strictatime", Options{StrictAtime: true}},
 		{"strictatime,relatime", Options{}},
-		{"sync,dirsync", Options{Sync: true, DirSync: true}},
+		{"sync", Options{Sync: true}},
 		{"ro,noexec,defaults,nosymfollow", Options{NoSymFollow: true}},
 		{"allow_other, default_permissions", Options{AllowOther: true}},
 		{"fsname=my notes", Options{FSName: "my notes"}},

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -141,6 +142,7 @@ type entry [][]byte
 
 // proposeAll proposes what is tentative, in its order, until there is nothing left.
 func (i *ident) proposeAll(ctx context.Context) error {
+	var last []byte
 	for {
 		select {
 		case <-ctx.Done():
@@ -155,7 +157,15 @@ func (i *ident) proposeAll(ctx context.Context) error {
 			if len(e) == 0 {
 				break
 			}
-			err = i.seq.Propose(ctx, dagcbor.Encode(e))
+			data := dagcbor.Encode(e)
+			if bytes.Equal(data, last) { // it was passed over: what it builds on must come first
+				i.d.log.Warn("an entry of the order was passed over, and is proposed again", "frames", len(e))
+				if !sleep(ctx, idle) {
+					return nil
+				}
+			}
+			last = data
+			err = i.seq.Propose(ctx, data)
 			if ctx.Err() != nil || errors.Is(err, raftstore.ErrStopped) {
 				return nil
 			}
