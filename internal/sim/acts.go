@@ -109,16 +109,7 @@ func (e *editor) removeTree() {
 	if !ok {
 		return
 	}
-	var below []place
-	tree.Walk(e.tx, p.ID, func(path [][]byte, d tree.Dirent) bool {
-		dir := p.ID
-		for _, name := range path[:len(path)-1] {
-			sub, _ := tree.Lookup(e.tx, dir, name)
-			dir = sub.ID
-		}
-		below = append(below, place{tree.Step{Dir: dir, Name: bytes.Clone(path[len(path)-1])}, d})
-		return true
-	})
+	below := e.below(p.ID)
 	for k := len(below) - 1; k >= 0; k-- {
 		e.remove(below[k])
 	}

@@ -13,10 +13,6 @@ import (
 	"github.com/rhizome-fs/rhizome/ipld"
 )
 
-func fmtDiff(k string, a []byte, inA bool, b []byte, inB bool) string {
-	return fmt.Sprintf("key %q: %x (%v) and %x (%v)", k, a, inA, b, inB)
-}
-
 // open reads a version's content from a replica's blocks.
 func (w *world) open(r *replica, v tree.Version) *ipld.Reader {
 	return ipld.OpenContent(r.blocks, v.Content)
@@ -56,6 +52,13 @@ func (r *replica) checkState() {
 	}
 	r.w.must(r.name, tree.Check(s))
 	r.checkOrder(entries)
+}
+
+// look checks a replica's state now and then.
+func (r *replica) look() {
+	if r.w.chance(1) {
+		r.checkState()
+	}
 }
 
 // checkOrder looks at the frames of a replica in the order in which it applied them.

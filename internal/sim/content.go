@@ -119,7 +119,7 @@ func (r *replica) read(id tree.VersionID) (data []byte, err error) {
 	return data, err
 }
 
-// close notes versions that ops end, with what was written.
+// closes notes a version that a close ends, and its bytes.
 func (r *replica) closes(v tree.Version, data []byte) {
 	if v.Quiet {
 		return

@@ -98,7 +98,10 @@ func (r *replica) disturb() func() {
 			r.seal()
 		}
 	}
-	return func() { r.meddle = nil }
+	return func() {
+		r.meddle = nil
+		r.look()
+	}
 }
 
 // gossip asks a peer for what it has and this replica has not.
@@ -224,10 +227,8 @@ func (r *replica) commit(from eventlog.Index, entries []entry) {
 	}
 	i, hash := r.log.Committed()
 	r.w.tell("%s follows to %d, order %x", r.name, i, hash[:4])
-	r.sequencerCheck()
+	r.w.sequencer.check(r)
 }
-
-func (r *replica) sequencerCheck() { r.w.sequencer.check(r) }
 
 // want asks a peer for blocks that frames name and that are not here.
 func (r *replica) want() {

@@ -11,6 +11,7 @@ type plan struct {
 	replicas int
 	length   time.Duration // of the part before the network heals
 	busy     time.Duration // between two things that somebody does on one replica
+	sealing  time.Duration // between two looks at what waits for being sealed, at most
 	loss     int           // messages lost, in percent
 	twice    int           // messages that come twice, in percent
 	damage   int           // frames that come with a flipped bit, in percent
@@ -36,6 +37,7 @@ func drawPlan(r *rand.Rand) plan {
 		replicas: 3 + some(20, maxDevices-3),
 		length:   ms(3_000, 12_000),
 		busy:     ms(100, 900),
+		sealing:  ms(100, 3_000),
 		loss:     some(60, 30),
 		twice:    some(60, 30),
 		damage:   some(20, 5),
@@ -51,7 +53,7 @@ func drawPlan(r *rand.Rand) plan {
 }
 
 func (p plan) String() string {
-	return fmt.Sprintf("%d replicas for %v, busy %v, loss %d%%, twice %d%%, damage %d%%, delay %v, partitions %d, "+
-		"power cuts %d, kills %d, copies %d, restores %d, wild %d%%, keeps %v", p.replicas, p.length, p.busy, p.loss,
+	return fmt.Sprintf("%d replicas for %v, busy %v, sealing %v, loss %d%%, twice %d%%, damage %d%%, delay %v, partitions %d, "+
+		"power cuts %d, kills %d, copies %d, restores %d, wild %d%%, keeps %v", p.replicas, p.length, p.busy, p.sealing, p.loss,
 		p.twice, p.damage, p.delay, p.parts, p.cuts, p.kills, p.copies, p.restores, p.wild, p.keeps)
 }

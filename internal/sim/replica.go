@@ -114,7 +114,7 @@ func (r *replica) start() {
 	i, hash := r.log.Committed()
 	w.tell("%s starts: %+v at %d, order %x", r.name, r.log.Stats(), i, hash[:4])
 	r.checkPromises()
-	r.sequencerCheck()
+	r.w.sequencer.check(r)
 	r.live()
 }
 
@@ -150,7 +150,7 @@ func (r *replica) live() {
 	r.every(200*ms, 900*ms, r.propose)
 	r.every(100*ms, 800*ms, r.follow)
 	r.every(100*ms, 700*ms, r.want)
-	r.every(50*ms, 600*ms, r.seal)
+	r.every(50*ms, r.w.plan.sealing, r.seal)
 	r.every(4000*ms, 5000*ms, r.flush)
 	r.every(500*ms, 6000*ms, r.writeBack)
 	r.every(800*ms, 3000*ms, r.merge)
@@ -165,6 +165,7 @@ func (r *replica) every(lo, hi time.Duration, do func()) {
 			return
 		}
 		do()
+		r.look()
 		r.settle()
 		r.w.after(r.w.between(lo, hi), again)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"sort"
 
@@ -81,7 +82,7 @@ func (s *state) differ(t *state) string {
 		a, inA := s.vals[k]
 		b, inB := t.vals[k]
 		if inA != inB || !bytes.Equal(a, b) {
-			return fmtDiff(k, a, inA, b, inB)
+			return fmt.Sprintf("key %q: %x (there: %v) and %x (there: %v)", k, a, inA, b, inB)
 		}
 	}
 	return ""
