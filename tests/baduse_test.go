@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -118,6 +119,12 @@ func newDamaged(t *testing.T) *damaged {
 			t.Fatal(err)
 		}
 		write(t, d.me(name), d.files[name])
+	}
+	// Not before all of it is sealed is there a segment worth damaging.
+	for deadline := time.Now().Add(20 * time.Second); d.status().Events.Unframed > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("events are not framed")
+		}
 	}
 	d.stop()
 	d.sh(d.user, `cp -a "$RHIZOME_HOME" kept`)

@@ -107,6 +107,7 @@ var owners = map[string]string{
 // testOwners is which tests may import a library beyond its owners.
 var testOwners = map[string]string{
 	"github.com/ipld/go-ipld-prime":        "internal/dagcbor", // the reference to compare with
+	"github.com/hanwen/go-fuse/v2/fuse":    "internal/daemon",  // requests that a kernel makes once in a while
 	"github.com/rogpeppe/go-internal":      "*",
 	"go.uber.org/goleak":                   "*",
 	"pgregory.net/rapid":                   "*",
