@@ -13,6 +13,7 @@ import (
 var (
 	seconds = flag.Int("seconds", 0, "how long TestHistories goes on; 0: a few seeds (30 s in CI)")
 	seed    = flag.Uint64("seed", 0, "the one history that TestHistories replays, and shows")
+	from    = flag.Uint64("first", 0, "the seed with which -seconds begins; 0: one that nobody has seen")
 )
 
 func newSetting(t *testing.T) *Setting {
@@ -35,15 +36,15 @@ func TestHistories(t *testing.T) {
 		}
 		return
 	}
-	budget, first := time.Duration(*seconds)*time.Second, uint64(1)
-	if budget == 0 && os.Getenv("CI") != "" {
-		budget = 30 * time.Second
-	}
-	last := ^uint64(0)
-	if budget == 0 {
-		budget, last = time.Minute, 30
-	} else {
+	// A test run replays the same histories each time; a search (-seconds) looks at new ones, unless it is told where to begin.
+	budget, first, last := time.Duration(*seconds)*time.Second, max(*from, 1), ^uint64(0)
+	switch {
+	case budget != 0 && *from == 0:
 		first = uint64(time.Now().UnixNano())
+	case budget == 0 && os.Getenv("CI") != "":
+		budget = 30 * time.Second
+	case budget == 0:
+		budget, last = time.Minute, 30
 	}
 	begin := time.Now()
 	var next, done atomic.Uint64
