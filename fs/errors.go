@@ -17,10 +17,8 @@ var (
 	ErrCrossVolume  = errors.New("crosses volumes")
 	ErrNameTooLong  = errors.New("name too long")
 	ErrNoAttr       = errors.New("no such attribute")
-	ErrRange        = errors.New("result too large")
 	ErrTooBig       = errors.New("file too large")
 	ErrNoSpace      = errors.New("no space left")
-	ErrReadOnly     = errors.New("read-only")
 	ErrBusy         = errors.New("in use")
 	ErrNotSupported = errors.New("not supported")
 	// ErrDamaged says that bytes cannot be had back as they were written. Wrong bytes are never given instead.

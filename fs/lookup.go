@@ -66,8 +66,6 @@ type place struct {
 	vol    *Volume
 	local  bool
 	dirent tree.Dirent
-	isRoot bool // the root of an app volume, whose dirent is a graft in the home volume
-	graft  tree.FileID
 }
 
 // find resolves a name in dir. A graft leads to the root of its volume.
@@ -130,7 +128,7 @@ func (p place) throughGraft() (place, error) {
 		return p, err
 	}
 	return place{
-		vol: v, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir}, isRoot: true, graft: p.dirent.ID,
+		vol: v, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir},
 	}, nil
 }
 
