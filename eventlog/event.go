@@ -78,7 +78,7 @@ type Reducer interface {
 	// Apply changes s by e. What e asks that cannot be is decided by the reducer, not refused.
 	Apply(s State, a Author, e Event)
 	// Coalesce returns events that have the same outcome to the byte, on any state that knows none of the ids
-	// that es draw, and are as few as can be. It drops nothing that a close ended.
+	// that es draw, and are as few as can be. It drops nothing that a close ended, on states that know them too.
 	Coalesce(es []Event) []Event
 	// Needs returns the blocks that e names.
 	Needs(e Event) []ipld.CID

@@ -3,7 +3,11 @@ package tree
 import "github.com/rhizome-fs/rhizome/identity"
 
 func (w *work) create(o *Create) {
-	if w.known(o.ID) || o.Version != nil && w.knownVersion(o.Version.ID) {
+	if w.known(o.ID) {
+		w.createdBefore(o)
+		return
+	}
+	if o.Version != nil && w.knownVersion(o.Version.ID) {
 		return
 	}
 	if o.Kind == Graft && w.sameVolume(o) {
@@ -33,6 +37,21 @@ func (w *work) create(o *Create) {
 	if o.Kind == Graft {
 		w.s.Set(volumeKey(o.Volume), clone(o.ID[:]))
 		w.raiseGeneration(o.Name, o.Generation)
+	}
+}
+
+// createdBefore applies what a Create took in before it left its device to the file, which is there already: a store was
+// copied, or restored from a backup, when the file had just been made, and what each of both did with it afterwards
+// became part of the Create.
+func (w *work) createdBefore(o *Create) {
+	if o.Version != nil {
+		path := append(append(make(Path, 0, len(o.Path)+1), o.Path...), Step{Dir: o.Parent, Name: o.Name})
+		w.setContent(&SetContent{ID: o.ID, Version: *o.Version, Mtime: o.Mtime, Time: o.Time, Path: path})
+	}
+	n := w.load(o.ID)
+	n.set(SetAttr{Set: o.Chosen, Mode: o.Mode, UID: o.UID, GID: o.GID, Mtime: o.Mtime})
+	for _, x := range o.Xattrs {
+		w.putXattr(n, x.Name, x.Val)
 	}
 }
 

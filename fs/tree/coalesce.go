@@ -7,7 +7,8 @@ import (
 )
 
 // Coalesce returns fewer events that leave the same state to the byte, on any state that knows none of the ids that es
-// draw. It drops no version that a close ended. What becomes one event is what a person sees as one change:
+// draw. On other states (a store was copied, and both copies framed the same events) it drops no version that a close ended
+// either. What becomes one event is what a person sees as one change:
 //   - a new file with its content and attributes, a new directory with its attributes;
 //   - a directory's attributes that are set after it was filled: with the last thing made in it, as a second op;
 //   - successive changes of one file's attributes;

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -48,6 +49,50 @@ func TestCoalesce(t *testing.T) {
 			if _, err := Decode(e.Body); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// A store is copied while it holds events that are in no frame. Each of both frames them by itself, with what it did since:
+// nothing that a close ended is lost, in whatever order the frames come.
+func TestCoalesceInACopy(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := world{state: mem{}}
+		w.round(t, 1, 6)
+		first := &device{n: 1, state: w.state.clone(), src: &w.src}
+		for range rapid.IntRange(0, 3).Draw(t, "steps before") {
+			first.step(t)
+		}
+		made := first.newFile(t, RootID, []byte("made before"), File)
+		first.do(made)
+		second := &device{n: 1, state: first.state.clone(), src: &w.src, made: slices.Clone(first.made)}
+		var frames [2][][]eventlog.Event
+		for k, d := range []*device{first, second} {
+			if rapid.Bool().Draw(t, "written after") {
+				d.edit(t, made.ID, rapid.Bool().Draw(t, "quiet"))
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "steps after") {
+				d.step(t)
+			}
+			at := rapid.IntRange(0, len(d.made)).Draw(t, "cut")
+			frames[k] = [][]eventlog.Event{New().Coalesce(d.made[:at]), New().Coalesce(d.made[at:])}
+			for _, e := range d.made {
+				w.note(e)
+			}
+		}
+		for len(frames[0])+len(frames[1]) > 0 {
+			k := rapid.IntRange(0, 1).Draw(t, "next")
+			if len(frames[k]) == 0 {
+				k = 1 - k
+			}
+			w.state = w.state.fold(1, frames[k][0])
+			frames[k] = frames[k][1:]
+		}
+		if err := Check(w.state); err != nil {
+			t.Fatal(err)
+		}
+		if id, why := w.lost(); why != "" {
+			t.Fatalf("version %v is %s\none\n%s\nthe other\n%s", id, why, list(first.made), list(second.made))
 		}
 	})
 }

@@ -23,7 +23,8 @@
 // close ended stays reachable from some inode, living or dead.
 //
 // An op is applied once, however often it comes: files and versions are made by their ids, and an id that
-// is known makes nothing.
+// is known makes nothing. A [Create] of a file that is known still brings the version and the attributes that it holds:
+// of two copies of a store each may have put other events into it.
 //
 // What decides is what the author saw, and the op says it: heads replaced, heads removed, the id that
 // bore a name. Clocks never decide; their values are kept, for people.

@@ -69,6 +69,19 @@ func TestHistories(t *testing.T) {
 	t.Logf("%d histories, %.0f per second", n, float64(n)/time.Since(begin).Seconds())
 }
 
+// Histories in which a check once found something.
+func TestFoundHistories(t *testing.T) {
+	t.Parallel()
+	s := newSetting(t)
+	for _, seed := range []uint64{
+		1795367063010274539, // a copy of a store put an edit into the creation of a file that the other had framed alone
+	} {
+		if h := Run(s, seed); h.Err != nil {
+			t.Errorf("seed %d: %v", seed, h.Err)
+		}
+	}
+}
+
 // One seed gives one history, to the byte.
 func TestReplay(t *testing.T) {
 	s := newSetting(t)
