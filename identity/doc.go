@@ -8,7 +8,8 @@
 // open. Only the device that made the identity holds the entropy, until [Keyring.Forget].
 //
 // A device is an Ed25519 key, for signing frames and membership entries, and an X25519 key, to which secrets are
-// wrapped. Its incarnation is a random number drawn when its store is made: device, incarnation and volume make a feed.
+// wrapped. Its incarnation is a random number drawn when its store is made, and anew when a feed turns out to have two branches because the
+// store was copied: device, incarnation and volume make a feed.
 //
 // A [Keyring] is what one device holds of one identity. It is a file of its own, mode 0600, in the home's folder
 // "identities", and never in the database, so that a database can be looked at, copied or reported without a thought.

@@ -19,15 +19,15 @@ var ErrForgotten = errors.New("the recovery phrase is no longer on this device")
 type Keyring struct {
 	concealed
 	*Secrets
-	incarnation uint64
 	sign        vault[ed25519.PrivateKey] // the device's
 	agree       vault[*ecdh.PrivateKey]   // the device's
 	local       vault[*Secret]            // of this device alone
 	genesis     []byte                    // the first membership entry
 
-	mu      sync.Mutex
-	name    string
-	entropy vault[*Secret] // the root's; nil once it is forgotten
+	mu          sync.Mutex
+	name        string
+	incarnation uint64
+	entropy     vault[*Secret] // the root's; nil once it is forgotten
 }
 
 // NewIdentity makes an identity and its first device. All that is random comes from rand, but for the keys under which the
@@ -80,7 +80,19 @@ func NewIncarnation(rand io.Reader) (uint64, error) {
 func (k *Keyring) Device() DeviceID { return DeviceID(k.sign().Public().(ed25519.PublicKey)) }
 
 // Incarnation returns the incarnation of the device's feeds.
-func (k *Keyring) Incarnation() uint64 { return k.incarnation }
+func (k *Keyring) Incarnation() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.incarnation
+}
+
+// SetIncarnation begins a new incarnation (see NewIncarnation): a feed of the old one has two branches. No feed may use it
+// before Save has returned, or a restart would go back to the old one.
+func (k *Keyring) SetIncarnation(n uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.incarnation = n
+}
 
 // Genesis returns the first entry of the identity's membership log. The keyring keeps it, so that a crash between saving
 // the keyring and storing the log loses nothing.

@@ -69,9 +69,10 @@ func TestSaveAndLoad(t *testing.T) {
 	if err := got.SetName("Work"); err != nil {
 		t.Fatal(err)
 	}
+	got.SetIncarnation(99)
 	save(t, got, fs)
-	if load(t, fs).Name() != "Work" {
-		t.Error("not renamed")
+	if again := load(t, fs); again.Name() != "Work" || again.Incarnation() != 99 {
+		t.Error("not renamed, or of the old incarnation")
 	}
 	if err := newKeyring(t, 2).Save(fs, dir); err != nil {
 		t.Fatal(err)

@@ -23,5 +23,5 @@
 // replicates, or a follower keeps entries that never were.
 //
 // Keys, all below 'r' and the 32 bytes of the identity: 'l' and 8 bytes of index, big endian: an entry;
-// 's': the snapshot; 'v' and Raft's own key: its term and vote.
+// 's': the snapshot; 'i': this voter's name; 'v' and Raft's own key: its term and vote.
 package raftstore

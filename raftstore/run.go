@@ -67,7 +67,7 @@ func (s *Sequencer) start() (r *raft.Raft, err error) {
 		}
 	}()
 	conf := raft.DefaultConfig()
-	conf.LocalID = raft.ServerID(s.o.ServerID)
+	conf.LocalID = s.id
 	conf.HeartbeatTimeout = pause + 1
 	conf.ElectionTimeout = pause + 1
 	conf.LeaderLeaseTimeout = pause
@@ -81,7 +81,7 @@ func (s *Sequencer) start() (r *raft.Raft, err error) {
 	conf.SnapshotInterval = 100 * 24 * time.Hour // Run cuts the log
 	conf.LogOutput = logWriter{s.log}
 	conf.LogLevel = "INFO"
-	_, transport := raft.NewInmemTransport(raft.ServerAddress(s.o.ServerID)) // there is nobody else
+	_, transport := raft.NewInmemTransport(raft.ServerAddress(s.id)) // there is nobody else
 	r, err = raft.NewRaft(conf, s.fsm, s.logs, s.stable, s.snaps, transport)
 	if err != nil {
 		return nil, err

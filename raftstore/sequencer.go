@@ -39,7 +39,9 @@ type Term uint64
 type Options struct {
 	Store    *store.Store
 	Identity identity.IdentityID
-	ServerID string // this voter's name within the identity; never changes
+	// ServerID is this voter's name within the identity, if the store has no order of the identity yet. Else it keeps the name
+	// with which it began the order: a configuration that does not name it would have no leader, for ever.
+	ServerID string
 	// Apply is called with each committed entry, in the order of their indexes, from one goroutine. The
 	// state's change, with i, must be begun in Store when it returns. An error ends Run: entries are
 	// not passed over. The entry may be kept, and not changed.
@@ -52,6 +54,7 @@ type Options struct {
 // A Sequencer orders the entries of an identity. For now its device is the only voter.
 type Sequencer struct {
 	o      Options
+	id     raft.ServerID
 	log    *slog.Logger
 	logs   *logStore
 	stable *stableStore
@@ -110,9 +113,13 @@ func (s *Sequencer) check() error {
 		cut = meta.Index
 	}
 	if cut == 0 && s.logs.last == 0 {
+		s.id = raft.ServerID(s.o.ServerID)
 		if err := s.bootstrap(); err != nil {
 			return err
 		}
+	}
+	if err := s.identify(); err != nil {
+		return err
 	}
 	for i := max(cut+1, s.logs.first); i <= s.logs.last; i++ {
 		if err := s.logs.GetLog(i, new(raft.Log)); err != nil {
@@ -130,7 +137,7 @@ func (s *Sequencer) check() error {
 // bootstrap is raft.BootstrapCluster, but atomic.
 func (s *Sequencer) bootstrap() error {
 	members := raft.Configuration{Servers: []raft.Server{{
-		Suffrage: raft.Voter, ID: raft.ServerID(s.o.ServerID), Address: raft.ServerAddress(s.o.ServerID),
+		Suffrage: raft.Voter, ID: s.id, Address: raft.ServerAddress(s.id),
 	}}}
 	first := &raft.Log{
 		Index: 1, Term: 1, Type: raft.LogConfiguration,
@@ -138,13 +145,29 @@ func (s *Sequencer) bootstrap() error {
 	}
 	err := s.write(func(b *pebble.Batch) error {
 		one := []byte{0, 0, 0, 0, 0, 0, 0, 1}
-		return errors.Join(b.Set(s.stable.key([]byte("CurrentTerm")), one, nil), s.logs.put(b, first))
+		return errors.Join(b.Set(s.stable.key([]byte("CurrentTerm")), one, nil), s.logs.put(b, first), s.putID(b))
 	})
 	if err == nil {
 		s.logs.first, s.logs.last = 1, 1
 	}
 	return err
 }
+
+// identify finds this voter's name. An order that was begun before the name had a record was begun under the one that is
+// given: the record is on disk before anybody can give another.
+func (s *Sequencer) identify() error {
+	name, err := get(s.o.Store, s.idKey())
+	if !errors.Is(err, errNotFound) {
+		s.id = raft.ServerID(name)
+		return err
+	}
+	s.id = raft.ServerID(s.o.ServerID)
+	return errors.Join(s.write(s.putID), s.o.Store.Sync())
+}
+
+func (s *Sequencer) idKey() []byte { return keyPrefix(s.o.Identity, 'i') }
+
+func (s *Sequencer) putID(b *pebble.Batch) error { return b.Set(s.idKey(), []byte(s.id), nil) }
 
 // Propose returns nil when entry was committed and applied here. It waits while there is no leader.
 // Proposals of many callers are gathered. Its errors: ErrStopped, ctx's (both: not committed, and never

@@ -43,6 +43,11 @@ func entryKey(e []byte) []byte { return append([]byte("x/"), e...) }
 
 func open(t testing.TB, fs vfs.FS, home string) *device {
 	t.Helper()
+	return openAs(t, fs, home, "one")
+}
+
+func openAs(t testing.TB, fs vfs.FS, home, server string) *device {
+	t.Helper()
 	st, err := store.Open(home, store.Options{FS: fs, FlushEvery: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +60,7 @@ func open(t testing.TB, fs vfs.FS, home string) *device {
 		t.Fatal(err)
 	}
 	d.seq, err = Open(Options{
-		Store: st, Identity: identity.IdentityID{7}, ServerID: "one", Apply: d.apply, Applied: d.last,
+		Store: st, Identity: identity.IdentityID{7}, ServerID: server, Apply: d.apply, Applied: d.last,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +139,23 @@ func TestOrderAndRestart(t *testing.T) {
 }
 
 // Many propose at once; the log is cut meanwhile; everything is applied once, in one order.
+// A voter keeps the name under which the order began: under another one it would never lead.
+func TestOrderKeepsItsVoter(t *testing.T) {
+	fs := vfs.NewMem()
+	d := openAs(t, fs, "home", "one")
+	d.propose("first")
+	b := d.st.DB().NewBatch() // as a version left it that had no record of the name
+	if err := errors.Join(b.Delete(d.seq.idKey(), nil), d.st.Commit(b, store.OnDisk)); err != nil {
+		t.Fatal(err)
+	}
+	d.close()
+	for _, name := range []string{"one", "two", "three"} {
+		d := openAs(t, fs, "home", name)
+		d.propose("as " + name)
+		d.close()
+	}
+}
+
 func TestConcurrentProposals(t *testing.T) {
 	fs := vfs.NewMem()
 	d := open(t, fs, "home")

@@ -51,7 +51,7 @@ type daemon struct {
 	group  *group
 	conn   *mount.Conn
 
-	naming sync.Mutex // held while an identity is made or renamed
+	naming sync.Mutex // held while a keyring is made or saved
 
 	mu     sync.Mutex
 	idents []*ident

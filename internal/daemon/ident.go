@@ -135,8 +135,8 @@ func (d *daemon) openIdentity(k *identity.Keyring) error {
 	return nil
 }
 
-// serverID names this device and incarnation among the voters: a store that was copied and goes on in a new
-// incarnation is another voter.
+// serverID names this device among the voters. The order keeps the name under which it began, whatever the incarnation becomes
+// later: while it has one voter, each copy of a store has an order of its own.
 func (i *ident) serverID() string {
 	dev := i.keys.Device()
 	return fmt.Sprintf("%s-%016x", hex.EncodeToString(dev[:8]), i.keys.Incarnation())
@@ -187,7 +187,7 @@ func (i *ident) openVolume(v identity.VolumeID) (fs.Opened, error) {
 		return o, nil
 	}
 	keys := i.keys.VolumeKeys(v)
-	feed := eventlog.Feed{Volume: v, Device: i.keys.Device(), Incarnation: i.keys.Incarnation()}
+	feed := i.feed(v)
 	log, err := eventlog.Open(eventlog.Options{
 		Store: i.d.st, Volume: v, Feed: feed, Sign: i.keys.Sign, Keys: keys, Member: i.members.Allows,
 		Reducer: tree.New(), Rand: rand.Reader, Now: time.Now, Logger: i.d.log,
@@ -204,6 +204,11 @@ func (i *ident) openVolume(v identity.VolumeID) (fs.Opened, error) {
 	return o, nil
 }
 
+// feed is this device's in a volume.
+func (i *ident) feed(v identity.VolumeID) eventlog.Feed {
+	return eventlog.Feed{Volume: v, Device: i.keys.Device(), Incarnation: i.keys.Incarnation()}
+}
+
 func (i *ident) log(v identity.VolumeID) (*eventlog.Log, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -214,6 +219,10 @@ func (i *ident) log(v identity.VolumeID) (*eventlog.Log, bool) {
 func (i *ident) allLogs() []*eventlog.Log {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	return i.logsLocked()
+}
+
+func (i *ident) logsLocked() []*eventlog.Log {
 	ls := make([]*eventlog.Log, 0, len(i.open))
 	for _, o := range i.open {
 		ls = append(ls, o.Log)

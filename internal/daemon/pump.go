@@ -107,8 +107,7 @@ func (i *ident) cutAll() (int, error) {
 			}
 			f, err := l.Cut(maxEvents)
 			if errors.Is(err, eventlog.ErrForked) {
-				err = i.newIncarnation(l)
-				if err == nil {
+				if err = i.newIncarnation(); err == nil {
 					continue
 				}
 			}
@@ -127,14 +126,40 @@ func (i *ident) cutAll() (int, error) {
 	return n, i.d.st.Sync()
 }
 
-// newIncarnation goes on in another feed: this store's own has two branches.
-func (i *ident) newIncarnation(l *eventlog.Log) error {
+// newIncarnation goes on in other feeds, in all volumes: a feed of this store has two branches. The keyring has the new incarnation
+// on disk before any log uses it, or a restart would go back to the forked feed. After a crash in between, a log takes
+// it up when it is opened.
+func (i *ident) newIncarnation() error {
 	n, err := identity.NewIncarnation(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("begin a new incarnation: %w", err)
 	}
 	i.d.log.Warn("this store runs elsewhere too, or was restored from a copy: going on as a new incarnation")
-	return l.NewIncarnation(eventlog.Feed{Volume: l.Volume(), Device: i.keys.Device(), Incarnation: n})
+	logs, err := i.saveIncarnation(n)
+	if err != nil {
+		return fmt.Errorf("begin a new incarnation: %w", err)
+	}
+	for _, l := range logs {
+		if err := l.NewIncarnation(i.feed(l.Volume())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveIncarnation writes the keyring, and returns the logs that were opened before.
+func (i *ident) saveIncarnation(n uint64) ([]*eventlog.Log, error) {
+	i.d.naming.Lock() // who saves a keyring
+	defer i.d.naming.Unlock()
+	i.mu.Lock() // no log is opened meanwhile
+	defer i.mu.Unlock()
+	was := i.keys.Incarnation()
+	i.keys.SetIncarnation(n)
+	if err := i.d.saveKeys(i.keys); err != nil {
+		i.keys.SetIncarnation(was)
+		return nil, err
+	}
+	return i.logsLocked(), nil
 }
 
 // An entry of the order is a list of whole frames, of any of the identity's volumes.

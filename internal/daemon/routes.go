@@ -42,11 +42,14 @@ func (d *daemon) routes() *control.Server {
 		if err != nil {
 			return control.Identity{}, err
 		}
+		d.naming.Lock()
+		defer d.naming.Unlock()
 		return describe(i.keys), forget(i.keys, q.Words, d.saveKeys)
 	})
 	return s
 }
 
+// saveKeys writes a keyring. The caller holds naming, once there is anybody else.
 func (d *daemon) saveKeys(k *identity.Keyring) error {
 	return k.Save(d.st.FS(), d.st.Path(keyringDir))
 }
