@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -93,6 +94,36 @@ func TestErrorsKeepMessageCodeAndHint(t *testing.T) {
 	if _, err := Call(t.Context(), c, PhraseRoute, PhraseRequest{}); CodeOf(err) != NotFound || HintOf(err) == "" {
 		t.Errorf("unknown route: %v, code %q, hint %q", err, CodeOf(err), HintOf(err))
 	}
+}
+
+// When Serve has returned no handler runs, however long one takes and whatever became of its client.
+func TestServeWaitsForHandlers(t *testing.T) {
+	home := t.TempDir()
+	entered, left, served := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	stop := serve(t, home, func(s *Server) {
+		s.drain = time.Millisecond
+		Handle(s, StatusRoute, func(ctx context.Context, _ struct{}) (Status, error) {
+			close(entered)
+			<-ctx.Done()
+			<-left
+			select {
+			case <-served:
+				t.Error("Serve has returned while a handler ran")
+			case <-time.After(100 * time.Millisecond): // what it still does
+			}
+			return Status{}, nil
+		})
+	})
+	go func() {
+		<-entered
+		stop()
+		close(served)
+	}()
+	if _, err := Call(t.Context(), dial(t, home), StatusRoute, struct{}{}); err == nil {
+		t.Error("answered after the end")
+	}
+	close(left)
+	<-served
 }
 
 func TestUnknownFieldIsRefused(t *testing.T) {

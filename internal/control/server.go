@@ -9,13 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
 // VersionHeader carries each side's version.
 const VersionHeader = "Rhizome-Version"
 
-// maxRequest bounds a question, and drainTime how long Serve waits for answers when it ends.
+// maxRequest bounds a question, and drainTime how long clients may take to get their answers when Serve ends.
 const (
 	maxRequest = 1 << 20
 	drainTime  = 2 * time.Second
@@ -26,6 +27,11 @@ type Server struct {
 	version string
 	logger  *slog.Logger
 	mux     *http.ServeMux
+	drain   time.Duration // drainTime, but in tests
+
+	running sync.WaitGroup // handlers; added to under mu, unless ended
+	mu      sync.Mutex
+	ended   bool // GUARDED_BY(mu): no handler begins any more
 }
 
 // NewServer returns a server without routes. version is the daemon's; a nil logger is silent.
@@ -33,7 +39,7 @@ func NewServer(version string, logger *slog.Logger) *Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{version: version, logger: logger, mux: http.NewServeMux()}
+	s := &Server{version: version, logger: logger, mux: http.NewServeMux(), drain: drainTime}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, NewError(NotFound, fmt.Sprintf("%s %s: no such route", r.Method, r.URL.Path),
 			"the daemon and the command may be of different versions: restart the daemon"))
@@ -41,8 +47,9 @@ func NewServer(version string, logger *slog.Logger) *Server {
 	return s
 }
 
-// Serve answers on l until ctx is cancelled; then it lets running questions end, streams at once, closes l
-// and returns nil. fn's contexts are cancelled with ctx or when their client goes.
+// Serve answers on l until ctx is cancelled; then it closes l, lets running questions end, and returns nil. When it returns no
+// handler runs, and none will: what they work on may be closed. Handlers' contexts are cancelled with ctx, or when their
+// client goes, and they must return soon then; a client that does not take its answer is not waited for.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -61,17 +68,36 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	cancel()
-	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
 	defer stop()
 	if h.Shutdown(drain) != nil {
 		_ = h.Close()
 	}
 	<-done
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.running.Wait()
 	return nil
+}
+
+// begin counts a handler in, unless Serve has ended: a connection that was closed may still bring a question that had been
+// read.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.running.Add(1)
+	}
+	return !s.ended
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.begin() {
+		return
+	}
+	defer s.running.Done()
 	w.Header().Set(VersionHeader, s.version)
 	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 	s.mux.ServeHTTP(w, r)

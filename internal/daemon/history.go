@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,12 +34,12 @@ func (d *daemon) history(ctx context.Context, q control.LogRequest, out *control
 	tellers := map[identity.VolumeID]*teller{}
 	if q.Follow {
 		for _, s := range sources {
-			tellers[s.id] = newTeller(s)
+			tellers[s.id] = newTeller(ctx, s)
 		}
 	}
 	var all []control.LogEntry
 	for _, s := range sources {
-		list, err := d.past(s, tellers[s.id], q.Last)
+		list, err := d.past(ctx, s, tellers[s.id], q.Last)
 		if err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func (d *daemon) history(ctx context.Context, q control.LogRequest, out *control
 		all = all[len(all)-q.Last:]
 	}
 	for _, e := range all {
-		if err := out.Send(e); err != nil {
+		if err := errors.Join(ctx.Err(), out.Send(e)); err != nil {
 			return err
 		}
 	}
@@ -84,26 +85,26 @@ func (d *daemon) sources(only control.VolumeID) ([]*source, error) {
 	return list, nil
 }
 
-// past tells the last entries of a volume. What a teller is to tell is left to it.
-func (d *daemon) past(s *source, t *teller, last int) ([]control.LogEntry, error) {
+// past tells the last entries of a volume, as many as it comes to before ctx is done. What a teller is to tell is left to it.
+func (d *daemon) past(ctx context.Context, s *source, t *teller, last int) ([]control.LogEntry, error) {
 	var list []control.LogEntry
 	if last <= 0 {
 		err := s.log.Entries(eventlog.Position{}, func(e eventlog.Entry) bool {
 			if t == nil || t.knows(e) {
 				list = append(list, d.describe(s, e)...)
 			}
-			return true
+			return ctx.Err() == nil
 		})
 		return list, err
 	}
 	err := s.log.EntriesBefore(eventlog.LastPosition(), func(e eventlog.Entry) bool {
 		if t != nil && !t.knows(e) {
-			return true
+			return ctx.Err() == nil
 		}
 		ops := d.describe(s, e)
 		slices.Reverse(ops)
 		list = append(list, ops...)
-		return len(list) < last
+		return len(list) < last && ctx.Err() == nil
 	})
 	slices.Reverse(list)
 	return list, err
@@ -130,7 +131,7 @@ func (d *daemon) follow(ctx context.Context, q control.LogRequest, tellers map[i
 						return err
 					}
 				}
-				return nil
+				return ctx.Err()
 			})
 			if err != nil {
 				return err
@@ -157,9 +158,9 @@ type teller struct {
 }
 
 // newTeller begins behind everything there is now.
-func newTeller(s *source) *teller {
+func newTeller(ctx context.Context, s *source) *teller {
 	t := &teller{source: s, told: map[told]bool{}}
-	_ = t.more(func(eventlog.Entry) error { return nil }) // an error comes again at the next look
+	_ = t.more(func(eventlog.Entry) error { return ctx.Err() }) // an error comes again at the next look
 	return t
 }
 
