@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // minFree is how much space the disk must have for the store to take writes: enough to flush all that
@@ -129,7 +131,7 @@ func (s *Store) settle() {
 	s.mu.Lock()
 	cur := s.cur
 	s.mu.Unlock()
-	if cur.mem == nil {
+	if cur.file.Fd() == vfs.InvalidFd {
 		return // a file without zeros
 	}
 	if err := cur.file.SyncData(); err != nil {
