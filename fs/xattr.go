@@ -26,8 +26,9 @@ func (f *FS) GetXattr(id NodeID, name string) ([]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.orphan != nil {
-		if v, ok := n.orphan.xattrs[name]; ok {
-			return v, nil
+		o, err := n.keptLocked()
+		if v, ok := o.xattrs[name]; ok || err != nil {
+			return v, err
 		}
 		return nil, ErrNoAttr
 	}
@@ -52,10 +53,11 @@ func (f *FS) ListXattr(id NodeID) ([]byte, error) {
 	defer n.mu.Unlock()
 	var list []byte
 	if n.orphan != nil {
-		for name := range n.orphan.xattrs {
+		o, err := n.keptLocked()
+		for name := range o.xattrs {
 			list = append(append(list, name...), 0)
 		}
-		return list, nil
+		return list, err
 	}
 	err = n.vol.view(n.local, func(r eventlog.Reader) error {
 		tree.Xattrs(r, n.file, func(name, _ []byte) bool {
@@ -107,15 +109,19 @@ func (f *FS) changeXattr(id NodeID, name string, fn func(val []byte, there bool)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.orphan != nil {
-		old, ok := n.orphan.xattrs[name]
+		o, err := n.keptLocked()
+		if err != nil {
+			return err
+		}
+		old, ok := o.xattrs[name]
 		val, err := fn(old, ok)
 		if err != nil {
 			return err
 		}
 		if val == nil {
-			delete(n.orphan.xattrs, name)
+			delete(o.xattrs, name)
 		} else {
-			n.orphan.xattrs[name] = slices.Clone(val)
+			o.xattrs[name] = slices.Clone(val)
 		}
 		return nil
 	}
