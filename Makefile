@@ -6,7 +6,7 @@ SECONDS ?= 60
 CORE    := ./identity ./ipld/... ./eventlog ./fs ./fs/tree ./raftstore ./internal/store ./internal/dagcbor
 export CGO_ENABLED = 0
 
-.PHONY: build mount tools test check race layers sim crash soak fuzz bench clean
+.PHONY: build mount tools test check race layers sim crash posix soak fuzz bench clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/rhizome ./cmd/rhizome
@@ -44,6 +44,10 @@ sim:
 # crash kills the daemon (-9) under load on the real mount, again and again, and checks what it had promised.
 crash: tools
 	$(GO) test -count=1 -timeout 0 -run TestCrash ./tests -v -args -crash $(SECONDS)
+
+# posix makes random calls as several users on the real mount and on a tmpfs, and compares all results.
+posix:
+	$(GO) test -count=1 -timeout 0 -run TestPosixRandom ./tests -v -args -posix $(SECONDS)
 
 # fuzz gives each decoder a share of the budget.
 fuzz:

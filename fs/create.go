@@ -8,8 +8,8 @@ import (
 	"github.com/rhizome-fs/rhizome/fs/tree"
 )
 
-// A Cred says for whom something is made. The kernel has checked that they may.
-type Cred struct{ UID, GID uint32 }
+// A Cred says for whom something is made, and what permissions they never give. The kernel has checked that they may.
+type Cred struct{ UID, GID, Umask uint32 }
 
 const (
 	setGID   = 0o2000
@@ -93,7 +93,6 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 	op.Name = []byte(name)
 	op.UID, op.GID = f.storedUID(c.UID), f.storedGID(c.GID)
 	var made tree.Inode
-	var meta localMeta
 
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
@@ -111,18 +110,15 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 				op.Mode |= setGID
 			}
 		}
+		inherit(&op, aclOf(t.state(dir.local), &parent, aclDefault), c.Umask)
 		op.Parent = dir.file
 		op.Path = t.pathTo(dir, local)
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
 		op.By = f.device
 		tree.FreshFile(op.ID, t.absent(local))
-		if op.Kind == tree.Dir && !local {
-			t.AbsentBelow(tree.NamesPrefix(op.ID))
-		}
 		t.apply(local, op)
 		t.opening = op.Kind == tree.File
-		meta = localMeta{ctime: t.now, atime: t.now}
-		t.setMeta(op.ID, meta)
+		t.setMeta(op.ID, localMeta{ctime: t.now, atime: t.now})
 		t.touch(dir)
 		var ok bool
 		if made, ok = tree.GetInode(t.state(local), op.ID); !ok {
@@ -133,7 +129,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 	if err != nil {
 		return Entry{}, err
 	}
-	n := f.table.ref(v, op.ID, local, 1, func() localMeta { return meta })
+	n := v.node(op.ID, local, 1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return Entry{Node: n.id, Attr: n.attrLocked(made)}, nil

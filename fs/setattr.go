@@ -11,8 +11,14 @@ type Changes struct {
 	Size     *int64
 	Atime    *int64
 	Mtime    *int64
-	// KillSetID drops the set-id bits, as a write or truncate by somebody without privilege does.
+	// KillSetID drops the set-id bits, as a chown does, and a write or truncate by somebody without privilege.
 	KillSetID bool
+	// Member says whether who asks is in a group, or may do without. Set-gid on a file that its group can't execute stays if they
+	// are in the file's. nil: they are.
+	Member func(gid uint32) bool
+	// Chown is a chown(2) that changes neither owner nor group, by this user. If it is not theirs to drop set-id bits that are there,
+	// nothing changes.
+	Chown *uint32
 }
 
 // SetAttr applies changes. A new size belongs to the edit that goes on in the file, or is an edit by itself if
@@ -37,8 +43,11 @@ func (f *FS) SetAttr(id NodeID, c Changes, open bool) (Attr, error) {
 		}
 	}
 	op := tree.SetAttr{ID: n.file}
-	if c.KillSetID && ino.Kind == tree.File {
-		c.Mode = killSetID(ino.Mode, c.Mode)
+	if (c.KillSetID || c.Chown != nil) && ino.Kind != tree.Dir {
+		c.Mode = killSetID(ino.Mode, c.Mode, c.Member == nil || c.Member(f.gidOf(ino.GID)))
+	}
+	if c.Chown != nil && c.Mode != nil && *c.Chown != 0 && *c.Chown != f.uidOf(ino.UID) {
+		return n.attrLocked(ino), nil
 	}
 	if c.Mode != nil {
 		op.Set |= tree.FieldMode
@@ -56,7 +65,7 @@ func (f *FS) SetAttr(id NodeID, c Changes, open bool) (Attr, error) {
 		op.Set |= tree.FieldMtime
 		op.Mtime = *c.Mtime
 	}
-	if err := n.setLocked(op, c.Atime); err != nil {
+	if err := n.setLocked(op, c.Atime, c.Chown != nil); err != nil {
 		return Attr{}, err
 	}
 	if ino, err = n.inodeLocked(); err != nil {
@@ -65,13 +74,14 @@ func (f *FS) SetAttr(id NodeID, c Changes, open bool) (Attr, error) {
 	return n.attrLocked(ino), nil
 }
 
-// killSetID is the mode that is left when set-id bits go: set-gid stays on a file that no group may execute.
-func killSetID(mode uint32, want *uint32) *uint32 {
+// killSetID is the mode that is left when set-id bits go, nil if it is as before. Set-gid stays on a file that no group may execute, if
+// who asks is a member of it.
+func killSetID(mode uint32, want *uint32, member bool) *uint32 {
 	if want != nil {
 		mode = *want
 	}
 	m := mode &^ 0o4000
-	if m&0o010 != 0 {
+	if m&0o010 != 0 || !member {
 		m &^= 0o2000
 	}
 	if want == nil && m == mode {
@@ -97,9 +107,10 @@ func (n *Node) resizeLocked(ino tree.Inode, size int64, open bool) error {
 	return n.endEditLocked(true)
 }
 
-// setLocked changes fields of the inode, an orphan's in memory only. The caller holds n.mu.
-func (n *Node) setLocked(op tree.SetAttr, atime *int64) error {
-	if op.Set == 0 && atime == nil {
+// setLocked changes fields of the inode, an orphan's in memory only; touch makes its ctime now even if there are none. The caller
+// holds n.mu.
+func (n *Node) setLocked(op tree.SetAttr, atime *int64, touch bool) error {
+	if op.Set == 0 && atime == nil && !touch {
 		return nil
 	}
 	if n.orphan != nil {
@@ -114,11 +125,12 @@ func (n *Node) setLocked(op tree.SetAttr, atime *int64) error {
 		return nil
 	}
 	return n.vol.update(func(t *txn) error {
-		if _, ok := tree.GetInode(t.state(n.local), n.file); !ok {
+		ino, ok := tree.GetInode(t.state(n.local), n.file)
+		if !ok {
 			return ErrNotExist
 		}
 		if op.Set != 0 {
-			t.apply(n.local, op)
+			t.setAttr(n.local, &ino, op)
 		}
 		m := n.meta
 		m.ctime = t.now
@@ -136,9 +148,23 @@ func (n *Node) setLocked(op tree.SetAttr, atime *int64) error {
 	})
 }
 
+// setAttr sets attributes, and keeps the access ACL in step with the mode.
+func (t *txn) setAttr(local bool, ino *tree.Inode, op tree.SetAttr) {
+	ops := []tree.Op{op}
+	if op.Set&tree.FieldMode != 0 && op.Mode&0o777 != ino.Mode&0o777 {
+		if a := aclOf(t.state(local), ino, aclAccess); a != nil {
+			ops = append(ops, tree.SetXattr{ID: ino.ID, Name: []byte(aclAccess), Val: a.chmod(op.Mode).encode()})
+		}
+	}
+	t.apply(local, ops...)
+}
+
 func (o *orphan) set(op tree.SetAttr) {
 	if op.Set&tree.FieldMode != 0 {
 		o.ino.Mode = op.Mode
+		if a, err := parseACL(o.xattrs[aclAccess]); a != nil && err == nil {
+			o.xattrs[aclAccess] = a.chmod(op.Mode).encode()
+		}
 	}
 	if op.Set&tree.FieldUID != 0 {
 		o.ino.UID = op.UID
@@ -151,8 +177,8 @@ func (o *orphan) set(op tree.SetAttr) {
 	}
 }
 
-// KillSetID drops the set-id bits of a file that somebody without privilege wrote to.
-func (f *FS) KillSetID(id NodeID) error {
-	_, err := f.SetAttr(id, Changes{KillSetID: true}, true)
+// KillSetID drops the set-id bits of a file that somebody without privilege wrote to. member is as in Changes.
+func (f *FS) KillSetID(id NodeID, member func(gid uint32) bool) error {
+	_, err := f.SetAttr(id, Changes{KillSetID: true, Member: member}, true)
 	return err
 }

@@ -1,18 +1,37 @@
 package fs
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 )
 
-// What setxattr(2) may be asked for; the values are Linux's.
+// What SetXattr may be asked for; the values of the first two are Linux's.
 const (
-	XattrCreate  = 1
-	XattrReplace = 2
+	XattrCreate     = 1
+	XattrReplace    = 2
+	XattrKillSetGID = 1 << 16 // setting an access ACL takes set-gid away: who asks is not of the file's group
 )
+
+// The namespaces of names. The kernel has checked that the caller may use them, and that files of this kind may have them.
+var xattrSpaces = [...]string{"user.", "trusted.", "security."}
+
+// checkXattr refuses names of no namespace, and names that are only that.
+func checkXattr(name string) error {
+	for _, space := range xattrSpaces {
+		if rest, ok := strings.CutPrefix(name, space); ok {
+			if rest == "" {
+				return ErrInvalid
+			}
+			return nil
+		}
+	}
+	if isACL(name) {
+		return nil
+	}
+	return ErrNotSupported
+}
 
 // GetXattr returns an extended attribute.
 func (f *FS) GetXattr(id NodeID, name string) ([]byte, error) {
@@ -20,20 +39,30 @@ func (f *FS) GetXattr(id NodeID, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkXattr(name); err != nil {
+		return nil, err
+	}
 	if n.vol == nil {
 		return nil, ErrNoAttr
 	}
+	val, err := n.xattr(name)
+	if err == nil && isACL(name) {
+		val = f.shownACL(val)
+	}
+	return val, err
+}
+
+func (n *Node) xattr(name string) ([]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.orphan != nil {
-		o, err := n.keptLocked()
-		if v, ok := o.xattrs[name]; ok || err != nil {
-			return v, err
+		if v, ok := n.orphan.xattrs[name]; ok {
+			return v, nil
 		}
 		return nil, ErrNoAttr
 	}
 	var val []byte
-	err = n.vol.view(n.local, func(r eventlog.Reader) error {
+	err := n.vol.view(n.local, func(r eventlog.Reader) error {
 		var ok bool
 		if val, ok = tree.GetXattr(r, n.file, []byte(name)); !ok {
 			return ErrNoAttr
@@ -53,11 +82,10 @@ func (f *FS) ListXattr(id NodeID) ([]byte, error) {
 	defer n.mu.Unlock()
 	var list []byte
 	if n.orphan != nil {
-		o, err := n.keptLocked()
-		for name := range o.xattrs {
+		for name := range n.orphan.xattrs {
 			list = append(append(list, name...), 0)
 		}
-		return list, err
+		return list, nil
 	}
 	err = n.vol.view(n.local, func(r eventlog.Reader) error {
 		tree.Xattrs(r, n.file, func(name, _ []byte) bool {
@@ -69,33 +97,45 @@ func (f *FS) ListXattr(id NodeID) ([]byte, error) {
 	return list, err
 }
 
-// SetXattr sets an extended attribute.
+// SetXattr sets an extended attribute. Setting an access ACL sets the mode's bits too.
 func (f *FS) SetXattr(id NodeID, name string, val []byte, flags uint32) error {
-	return f.changeXattr(id, name, func(_ []byte, there bool) ([]byte, error) {
+	check := func(there bool) error {
 		switch {
 		case flags&XattrCreate != 0 && there:
-			return nil, ErrExist
+			return ErrExist
 		case flags&XattrReplace != 0 && !there:
-			return nil, ErrNoAttr
-		case len(val) > tree.MaxXattrValue:
-			return nil, ErrNoSpace
+			return ErrNoAttr
 		}
-		return append([]byte{}, val...), nil
-	})
+		return nil
+	}
+	if len(val) > tree.MaxXattrValue {
+		return ErrNoSpace
+	}
+	if isACL(name) {
+		return f.setACL(id, name, val, check, flags&XattrKillSetGID != 0)
+	}
+	return f.changeXattr(id, xattrChange{name: name, val: append([]byte{}, val...), check: check})
 }
 
 // RemoveXattr removes an extended attribute.
 func (f *FS) RemoveXattr(id NodeID, name string) error {
-	return f.changeXattr(id, name, func(_ []byte, there bool) ([]byte, error) {
-		if !there {
-			return nil, ErrNoAttr
+	return f.changeXattr(id, xattrChange{name: name, check: func(there bool) error {
+		if !there && !isACL(name) { // to have no ACL is what was asked for
+			return ErrNoAttr
 		}
-		return nil, nil
-	})
+		return nil
+	}})
 }
 
-// changeXattr sets what fn makes of an attribute; nil removes it.
-func (f *FS) changeXattr(id NodeID, name string, fn func(val []byte, there bool) ([]byte, error)) error {
+// An xattrChange is what shall become of one attribute.
+type xattrChange struct {
+	name  string
+	val   []byte                  // nil: it goes
+	check func(there bool) error  // whether that may be
+	mode  func(old uint32) uint32 // what the mode becomes; nil: stays
+}
+
+func (f *FS) changeXattr(id NodeID, c xattrChange) error {
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return err
@@ -103,39 +143,60 @@ func (f *FS) changeXattr(id NodeID, name string, fn func(val []byte, there bool)
 	if n.vol == nil {
 		return ErrPermission
 	}
-	if strings.HasPrefix(name, "system.") {
-		return ErrNotSupported // POSIX ACLs are not kept
+	if err := checkXattr(c.name); err != nil {
+		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.orphan != nil {
-		o, err := n.keptLocked()
-		if err != nil {
-			return err
-		}
-		old, ok := o.xattrs[name]
-		val, err := fn(old, ok)
-		if err != nil {
-			return err
-		}
-		if val == nil {
-			delete(o.xattrs, name)
-		} else {
-			o.xattrs[name] = slices.Clone(val)
-		}
-		return nil
+		return n.changeOrphanXattr(c)
 	}
 	return n.vol.update(func(t *txn) error {
-		if _, ok := tree.GetInode(t.state(n.local), n.file); !ok {
+		r := t.state(n.local)
+		ino, ok := tree.GetInode(r, n.file)
+		if !ok {
 			return ErrNotExist
 		}
-		old, ok := tree.GetXattr(t.state(n.local), n.file, []byte(name))
-		val, err := fn(old, ok)
-		if err != nil {
+		_, there := tree.GetXattr(r, n.file, []byte(c.name))
+		if err := c.check(there); err != nil {
 			return err
 		}
-		t.apply(n.local, tree.SetXattr{ID: n.file, Name: []byte(name), Val: val, Remove: val == nil})
-		t.touch(n)
+		var ops []tree.Op
+		if there || c.val != nil {
+			ops = append(ops, tree.SetXattr{ID: n.file, Name: []byte(c.name), Val: c.val, Remove: c.val == nil})
+		}
+		if c.mode != nil {
+			if mode := c.mode(ino.Mode); mode != ino.Mode {
+				ops = append(ops, tree.SetAttr{ID: n.file, Set: tree.FieldMode, Mode: mode})
+			}
+		}
+		if len(ops) > 0 {
+			t.apply(n.local, ops...)
+		}
+		if len(ops) > 0 || c.val != nil || c.mode != nil {
+			t.touch(n)
+		}
 		return nil
 	})
+}
+
+func (n *Node) changeOrphanXattr(c xattrChange) error {
+	o := n.orphan
+	_, there := o.xattrs[c.name]
+	if err := c.check(there); err != nil {
+		return err
+	}
+	if o.xattrs == nil {
+		o.xattrs = map[string][]byte{}
+	}
+	if c.val == nil {
+		delete(o.xattrs, c.name)
+	} else {
+		o.xattrs[c.name] = c.val
+	}
+	if c.mode != nil {
+		o.ino.Mode = c.mode(o.ino.Mode)
+	}
+	n.meta.ctime = n.vol.fs.now().UnixNano()
+	return nil
 }

@@ -115,6 +115,11 @@ func privately(t *testing.T, body func()) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
+	flag.Visit(func(f *flag.Flag) {
+		if !strings.HasPrefix(f.Name, "test.") {
+			cmd.Args = append(cmd.Args, fmt.Sprintf("-%s=%s", f.Name, f.Value))
+		}
+	})
 	cmd.Env = append(os.Environ(), env+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

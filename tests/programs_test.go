@@ -24,6 +24,7 @@ func TestPrograms(t *testing.T) {
 		{"sqlite", []string{"sqlite3"}, (*rig).sqlite},
 		{"tar", []string{"tar", "setfattr", "getfattr"}, (*rig).tar},
 		{"rsync", []string{"rsync", "setfattr"}, (*rig).rsync},
+		{"acl", []string{"setfacl", "getfacl", "rsync", "tar", "cp"}, (*rig).acl},
 		{"go", []string{"go"}, (*rig).goBuild},
 		{"shell", []string{"cp", "mv", "diff"}, (*rig).shell},
 	}
@@ -72,6 +73,22 @@ func (r *rig) git() string {
 	return `
 		cd "$M/git/clone" && git fsck --strict && test -z "$(git status --porcelain)"
 		git -C ../bare.git fsck --strict && ! ls .git/*.lock 2>/dev/null`
+}
+
+// acl has ACLs made, shown, inherited and copied by the programs that people use.
+func (r *rig) acl() string {
+	r.sh(r.me("acl"), `
+		mkdir -p a/sub && echo x >a/f
+		setfacl -m u:1:rw,g:2:r a/f && setfacl -m d:u:3:rwx,d:o::- a
+		mkdir a/sub/sub a/dir && echo y >a/inherits && ln -s f a/link
+		getfacl -p a/inherits | grep -q '^user:3:rwx' && getfacl -p a/dir | grep -q '^default:user:3:rwx'
+		test "$(stat -c %a a/f)" = 664 && chmod 600 a/f && getfacl -p a/f | grep -q '^mask::---'
+		chmod 640 a/f && ls -l a/f | grep -q '^-rw-r-----+'
+		(cd a && getfacl -R .) >acls
+		cp -a a b && rsync -aA a/ c/ && mkdir d && tar -C a --acls -c . | tar -C d --acls -x
+		for x in b c d; do (cd $x && getfacl -R .) | diff acls -; done
+		setfacl -b b/f && test "$(stat -c %a b/f)" = 640 && ! getfacl -p b/f | grep -q user:1 && setfacl -k b`)
+	return `cd "$M/acl" && for x in a c d; do (cd $x && getfacl -R .) | diff acls -; done && ! getfacl b | grep -q default`
 }
 
 // vim edits with its default settings: a swap file, a backup while it writes, and a rename or a rewrite in place.

@@ -3,6 +3,7 @@
 package mount
 
 import (
+	"math"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -36,7 +37,20 @@ func split(t int64) (sec uint64, ns uint32) {
 	return uint64(s), uint32(n)
 }
 
-func join(sec uint64, ns uint32) int64 { return int64(sec)*1e9 + int64(ns) }
+// join is the inverse of split. What 64 bits of ns don't hold, before 1677 and after 2262, becomes the nearest that they do, as on
+// file systems whose times have bounds of their own.
+func join(sec uint64, ns uint32) int64 {
+	const second int64 = 1e9
+	const last = math.MaxInt64 / second
+	switch s := int64(sec); {
+	case s > last || s == last && int64(ns) > math.MaxInt64%second:
+		return math.MaxInt64
+	case s < -last:
+		return -last * second
+	default:
+		return s*second + int64(ns)
+	}
+}
 
 func fillEntry(e fs.Entry, out *fuse.EntryOut) {
 	out.NodeId = uint64(e.Node)
@@ -77,5 +91,9 @@ func changesOf(in *fuse.SetAttrIn, now time.Time) fs.Changes {
 		c.Mtime = &t
 	}
 	c.KillSetID = in.Valid&fuse.FATTR_KILL_SUIDGID != 0
+	c.Member = memberOf(&in.InHeader)
+	if in.Valid&^(fuse.FATTR_FH|fuse.FATTR_LOCKOWNER) == 0 {
+		c.Chown = &in.InHeader.Uid
+	}
 	return c
 }

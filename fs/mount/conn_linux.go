@@ -142,6 +142,8 @@ func (c *Conn) MayBlock(h *fuse.InHeader) { c.loop.handOver(h.Unique) }
 //
 //   - HANDLE_KILLPRIV_V2: else each write(2) first asks for security.capability.
 //   - ATOMIC_O_TRUNC: O_TRUNC comes with OPEN, so that truncate-and-write is one edit.
+//   - POSIX_ACL: the kernel checks permissions by ACLs, and keeps them as long as attributes. SETXATTR_EXT: it says when setting one
+//     takes set-gid away. DONT_MASK: the umask comes with the request, since a default ACL takes its place.
 //   - NO_OPENDIR_SUPPORT: OPENDIR may answer ENOSYS, and the kernel caches directories by itself.
 //   - go-fuse adds ASYNC_READ, BIG_WRITES, MAX_PAGES, PARALLEL_DIROPS, READDIRPLUS and AUTO_INVAL_DATA.
 //   - Not PASSTHROUGH: it would forbid overlayfs on top of the mount, and we never use it.
@@ -149,11 +151,13 @@ func (c *Conn) MayBlock(h *fuse.InHeader) { c.loop.handOver(h.Unique) }
 //   - Not POSIX_LOCKS, FLOCK_LOCKS: the kernel's own suffice while the mount is one machine's.
 func protocolOptions(log *slog.Logger) *fuse.MountOptions {
 	return &fuse.MountOptions{
-		Name:                 fsSubtype,
-		MaxWrite:             maxIO,
-		MaxBackground:        64,
-		DisableSplice:        true,
-		ExtraCapabilities:    fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_NO_OPENDIR_SUPPORT,
+		Name:          fsSubtype,
+		MaxWrite:      maxIO,
+		MaxBackground: 64,
+		DisableSplice: true,
+		EnableAcl:     true,
+		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_NO_OPENDIR_SUPPORT |
+			fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT,
 		DisabledCapabilities: fuse.CAP_PASSTHROUGH | fuse.CAP_NO_OPEN_SUPPORT,
 		Logger:               slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		PanicHandler: func(cause any) fuse.Status {

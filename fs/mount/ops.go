@@ -32,7 +32,9 @@ func (o *Ops) String() string { return "rhizome" }
 
 func node(id uint64) fs.NodeID { return fs.NodeID(id) }
 
-func credOf(h *fuse.InHeader) fs.Cred { return fs.Cred{UID: h.Uid, GID: h.Gid} }
+func credOf(h *fuse.InHeader, umask uint32) fs.Cred {
+	return fs.Cred{UID: h.Uid, GID: h.Gid, Umask: umask}
+}
 
 // Lookup answers what a name leads to. That it leads nowhere is cached too.
 func (o *Ops) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
@@ -90,19 +92,19 @@ func entry(e fs.Entry, err error, out *fuse.EntryOut) fuse.Status {
 
 // Mknod makes a file, fifo, socket or device node.
 func (o *Ops) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	e, err := o.fs.Mknod(node(in.NodeId), name, in.Mode, in.Rdev, credOf(&in.InHeader))
+	e, err := o.fs.Mknod(node(in.NodeId), name, in.Mode, in.Rdev, credOf(&in.InHeader, in.Umask))
 	return entry(e, err, out)
 }
 
 // Mkdir makes a directory, or an app volume.
 func (o *Ops) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	e, err := o.fs.Mkdir(node(in.NodeId), name, in.Mode, credOf(&in.InHeader))
+	e, err := o.fs.Mkdir(node(in.NodeId), name, in.Mode, credOf(&in.InHeader, in.Umask))
 	return entry(e, err, out)
 }
 
 // Symlink makes a symbolic link.
 func (o *Ops) Symlink(_ <-chan struct{}, h *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	e, err := o.fs.Symlink(node(h.NodeId), name, target, credOf(h))
+	e, err := o.fs.Symlink(node(h.NodeId), name, target, credOf(h, 0))
 	return entry(e, err, out)
 }
 
@@ -151,7 +153,11 @@ func fill(dest, val []byte, err error) (uint32, fuse.Status) {
 
 // SetXAttr sets an extended attribute.
 func (o *Ops) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, val []byte) fuse.Status {
-	return toErrno(o.fs.SetXattr(node(in.NodeId), name, val, in.Flags))
+	flags := in.Flags & (fs.XattrCreate | fs.XattrReplace)
+	if in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0 {
+		flags |= fs.XattrKillSetGID
+	}
+	return toErrno(o.fs.SetXattr(node(in.NodeId), name, val, flags))
 }
 
 // RemoveXAttr removes an extended attribute.

@@ -25,7 +25,7 @@ func (o *Ops) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.S
 		return toErrno(err)
 	}
 	if in.Mode&fuse.OPEN_KILL_SUIDGID != 0 {
-		if err := o.killSetID(in.NodeId); err != nil {
+		if err := o.killSetID(&in.InHeader); err != nil {
 			o.fs.Release(node(in.NodeId), write)
 			return toErrno(err)
 		}
@@ -45,7 +45,7 @@ func (o *Ops) opened(write bool, out *fuse.OpenOut) {
 
 // Create makes and opens a file. One that has come to be there meanwhile is opened, and emptied if O_TRUNC says so.
 func (o *Ops) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	e, err := o.fs.Create(node(in.NodeId), name, in.Mode, in.Flags&unix.O_EXCL != 0, credOf(&in.InHeader))
+	e, err := o.fs.Create(node(in.NodeId), name, in.Mode, in.Flags&unix.O_EXCL != 0, credOf(&in.InHeader, in.Umask))
 	if err != nil {
 		return toErrno(err)
 	}
@@ -83,7 +83,7 @@ func (o *Ops) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, f
 		return 0, toErrno(err)
 	}
 	if in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
-		if err := o.killSetID(in.NodeId); err != nil {
+		if err := o.killSetID(&in.InHeader); err != nil {
 			return 0, toErrno(err)
 		}
 	}
@@ -92,13 +92,14 @@ func (o *Ops) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, f
 
 // killSetID drops the set-id bits of a file. The kernel leaves that to us and goes on believing in them, also when it runs the
 // file.
-func (o *Ops) killSetID(id uint64) error {
+func (o *Ops) killSetID(h *fuse.InHeader) error {
+	id := h.NodeId
 	a, err := o.fs.GetAttr(node(id))
 	if err != nil || a.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
 		return err
 	}
 	defer o.stale(id)
-	return o.fs.KillSetID(node(id))
+	return o.fs.KillSetID(node(id), memberOf(h))
 }
 
 // Flush is a close: it ends the edit.

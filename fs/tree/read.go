@@ -227,6 +227,8 @@ func Changed(keys [][]byte, inode func(FileID), entry func(dir FileID, name []by
 		switch {
 		case len(k) == 17 && k[0] == keyInode:
 			inode(FileID(k[1:]))
+		case len(k) > 17 && k[0] == keyXattr: // an ACL is what the kernel keeps of an inode
+			inode(FileID(k[1:17]))
 		case len(k) > 25 && k[0] == keyDirent:
 			entry(FileID(k[1:17]), k[25:])
 		}

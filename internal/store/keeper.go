@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // minFree is how much space the disk must have for the store to take writes: enough to flush all that
@@ -131,7 +129,7 @@ func (s *Store) settle() {
 	s.mu.Lock()
 	cur := s.cur
 	s.mu.Unlock()
-	if cur.file.Fd() == vfs.InvalidFd {
+	if cur.mem == nil {
 		return // a file without zeros
 	}
 	if err := cur.file.SyncData(); err != nil {

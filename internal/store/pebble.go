@@ -20,7 +20,7 @@ func pebbleOptions(fs vfs.FS, log *slog.Logger, flushed func()) *pebble.Options 
 		DisableWAL:                  true,
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      pebbleLogger{log},
-		CacheSize:                   64 << 20,
+		CacheSize:                   32 << 20,
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 3, // one fills while one is flushed and one waits
 		L0CompactionThreshold:       4,

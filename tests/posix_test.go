@@ -1,0 +1,192 @@
+package tests
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The users that scripts know. They share no group with root; alice and bob are both in group 3000.
+var posixUsers = map[string]*syscall.Credential{
+	"root":  {},
+	"alice": {Uid: 2001, Gid: 2001, Groups: []uint32{2001, 3000}},
+	"bob":   {Uid: 2002, Gid: 2002, Groups: []uint32{2002, 3000}},
+	"carol": {Uid: 2003, Gid: 2003, Groups: []uint32{2003}},
+}
+
+// A stage is the mount and a tmpfs beside it, with an agent of each user on each.
+type stage struct {
+	r      *rig
+	mount  string
+	plain  string
+	actors map[string][2]*actor
+}
+
+// An actor is an agent as seen from the test.
+type actor struct {
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func newStage(t *testing.T, options string) *stage {
+	t.Helper()
+	r := newRig(t).start("-o", "allow_other,suid,dev,"+options)
+	s := &stage{r: r, mount: r.me("posix"), plain: filepath.Join(r.user, "plain"), actors: map[string][2]*actor{}}
+	if err := os.Chmod(r.user, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(s.plain, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("plain", s.plain, "tmpfs", unix.MS_RELATIME, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(s.plain, unix.MNT_DETACH) })
+	if err := os.Mkdir(s.mount, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, who := range posixUsers {
+		s.actors[name] = [2]*actor{s.actor(who), s.actor(who)}
+	}
+	return s
+}
+
+func (s *stage) actor(who *syscall.Credential) *actor {
+	t := s.r.t
+	t.Helper()
+	cmd := s.r.command(context.Background(), "/proc/self/exe", "-test.run=^TestAgent$")
+	cmd.Env = append(os.Environ(), agentEnv+"=1")
+	cmd.Dir = "/"
+	cmd.SysProcAttr.Credential = who
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	return &actor{in, bufio.NewReader(out)}
+}
+
+func (a *actor) do(line string) string {
+	if _, err := fmt.Fprintln(a.in, line); err != nil {
+		return "the agent: " + err.Error()
+	}
+	res, err := a.out.ReadString('\n')
+	if err != nil {
+		return "the agent: " + err.Error()
+	}
+	return strings.TrimSuffix(res, "\n")
+}
+
+// both has a user make a call on the mount and on the tmpfs.
+func (s *stage) both(user, line string) (got, want string) {
+	a := s.actors[user]
+	return a[0].do(line), a[1].do(line)
+}
+
+// base gives all users a directory of their own on each side, in which a script begins.
+func (s *stage) base(t *testing.T, name string) {
+	for i, top := range []string{s.mount, s.plain} {
+		dir := filepath.Join(top, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for user, a := range s.actors {
+			if res := a[i].do("base " + dir); res != "ok" {
+				t.Fatalf("%s can't enter %s: %s", user, dir, res)
+			}
+			a[i].do("umask 022")
+		}
+	}
+}
+
+// tick waits until the kernel's coarse clock has moved on, so that what happens next has a later time.
+func tick() {
+	now := func() int64 {
+		var ts unix.Timespec
+		_ = unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &ts)
+		return ts.Nano()
+	}
+	for begun := now(); now() == begun; {
+		time.Sleep(500 * time.Microsecond)
+	}
+}
+
+// TestPosix runs the scripts in testdata/posix on the mount and on a tmpfs: every call must have the same result. A script's line is
+// a user, a call and its arguments. "= RESULT" behind a line says what is right where tmpfs differs. A line "for X in A B C" runs
+// what follows once for each.
+func TestPosix(t *testing.T) {
+	t.Parallel()
+	privately(t, func() {
+		s := newStage(t, "")
+		scripts, err := filepath.Glob("testdata/posix/*.txt")
+		if err != nil || len(scripts) == 0 {
+			t.Fatal("no scripts", err)
+		}
+		for _, path := range scripts {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.TrimSuffix(filepath.Base(path), ".txt")
+			for i, part := range strings.Split(string(text), "\n---\n") {
+				s.runFor(t, fmt.Sprintf("%s.%d", name, i), part)
+			}
+		}
+	})
+}
+
+// runFor runs a script, once for each word if it begins with "for NAME in WORDS".
+func (s *stage) runFor(t *testing.T, name, script string) {
+	lines := strings.Split(script, "\n")
+	for i, line := range lines {
+		if w := strings.Fields(line); len(w) > 3 && w[0] == "for" {
+			rest := strings.Join(append(append([]string{}, lines[:i]...), lines[i+1:]...), "\n")
+			for _, word := range w[3:] {
+				s.runFor(t, name+"."+word, strings.ReplaceAll(rest, "$"+w[1], word))
+			}
+			return
+		}
+	}
+	s.base(t, name)
+	timed := strings.Contains(script, " changed ")
+	for i, line := range lines {
+		line, want, fixed := strings.Cut(line, " = ")
+		w := strings.Fields(line)
+		if len(w) < 2 || w[0] == "#" {
+			continue
+		}
+		if s.actors[w[0]][0] == nil {
+			t.Fatalf("%s:%d: who is %q?", name, i+1, w[0])
+		}
+		if timed && w[1] != "changed" {
+			tick()
+		}
+		got, plain := s.both(w[0], strings.Join(w[1:], " "))
+		if !fixed {
+			want = plain
+		}
+		if got != want {
+			t.Errorf("%s:%d: %s\n\tmount %s\n\twant  %s", name, i+1, line, got, want)
+		}
+	}
+}
