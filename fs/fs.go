@@ -104,8 +104,7 @@ func New(o Options) (*FS, error) {
 		f.log = slog.New(slog.DiscardHandler)
 	}
 	f.seal.wake = make(chan struct{}, 1)
-	f.space.at = o.Store.Path()
-	f.space.fs = o.Store.FS()
+	f.space.st = o.Store
 	top := &Node{id: Root, ino: uint64(Root), lookups: 1}
 	top.meta.ctime = o.Now().UnixNano()
 	f.table.byID[Root] = top

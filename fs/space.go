@@ -4,29 +4,23 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
-const (
-	// reserve is what is left free on the store's disk, so that removing, renaming and the database itself
-	// still work when it is full.
-	reserve     = 64 << 20
-	spaceMaxAge = 500 * time.Millisecond
-)
+const spaceMaxAge = 500 * time.Millisecond
 
-// space watches the disk that the store is on.
+// space watches the disk that the store is on. What the store keeps for itself, so that removing, renaming and the
+// database still work when the disk is full, is not for programs.
 type space struct {
-	fs vfs.FS
-	at string
+	st *store.Store
 
 	mu     sync.Mutex
 	asked  time.Time
-	avail  int64
-	total  int64
+	is     store.Space
 	unsure bool // the file system can't tell
 }
 
-// check fails if n more bytes would eat the reserve.
+// check fails if there is no room for n more bytes.
 func (s *space) check(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,26 +28,25 @@ func (s *space) check(n int64) error {
 	if s.unsure {
 		return nil
 	}
-	if s.avail-n < reserve {
+	if s.is.Free == 0 || s.is.Free < n {
 		return ErrNoSpace
 	}
-	s.avail -= n // until asked again
+	s.is.Free -= n // until asked again
 	return nil
 }
 
 func (s *space) refreshLocked() {
 	if now := time.Now(); now.Sub(s.asked) > spaceMaxAge {
 		s.asked = now
-		u, err := s.fs.GetDiskUsage(s.at)
-		s.unsure = err != nil
-		s.avail, s.total = int64(u.AvailBytes), int64(u.TotalBytes)
+		is, ok := s.st.Space()
+		s.is, s.unsure = is, !ok
 	}
 }
 
-// Space tells the size of the disk below and what programs may still use of it, in bytes.
-func (f *FS) Space() (total, free int64) {
+// Space tells the size of the disk below and what programs may still use of it.
+func (f *FS) Space() store.Space {
 	f.space.mu.Lock()
 	defer f.space.mu.Unlock()
 	f.space.refreshLocked()
-	return f.space.total, max(0, f.space.avail-reserve)
+	return f.space.is
 }

@@ -301,7 +301,9 @@ func TestFullDisk(t *testing.T) {
 	r.settled()
 	r.check()
 
-	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: reserve + 1000, TotalBytes: 1 << 30})
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 39, TotalBytes: 1 << 40})
+	is, _ := r.st.Space()
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1<<39 - uint64(is.Free) + 1000, TotalBytes: 1 << 40})
 	r.fs.space.asked = time.Time{}
 	n := r.create(r.vol, "x")
 	_, err := r.fs.Write(n, data, 0)

@@ -167,7 +167,8 @@ func (o *Ops) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fuse
 
 // StatFs tells the size of the disk below.
 func (o *Ops) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
-	total, free := o.fs.Space()
+	space := o.fs.Space()
+	total, free := space.Total, space.Free
 	out.Bsize, out.Frsize = 4096, 4096
 	out.Blocks = uint64(total) / 4096
 	out.Bfree = uint64(free) / 4096

@@ -84,7 +84,7 @@ func CheckStore(home string) []control.Check {
 func (d *daemon) checks() []control.Check {
 	st := control.Check{Name: "store", State: control.OK, Detail: d.opts.Home}
 	if err := d.st.Health(); err != nil {
-		st.State, st.Detail, st.Hint = control.Bad, err.Error(), "look at the disk, then mount again"
+		st.State, st.Detail, st.Hint = control.Bad, err.Error(), "look at the disk: all goes on by itself when it works again"
 	}
 	blocks := control.Check{Name: "blocks", State: control.OK}
 	if list := d.blocks.Damage(); len(list) > 0 {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	iofs "io/fs"
 	"os"
@@ -10,10 +11,8 @@ import (
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
-
-// lowSpace is what the disk should have free.
-const lowSpace = 2 << 30
 
 // status gathers what a person may want to know.
 func (d *daemon) status() (control.Status, error) {
@@ -21,11 +20,11 @@ func (d *daemon) status() (control.Status, error) {
 	if err != nil {
 		return control.Status{}, err
 	}
-	total, free := d.fs.Space()
+	space := d.fs.Space()
 	s := control.Status{
 		Mount: control.Name(d.conn.Dir()), Home: control.Name(d.opts.Home), ReadOnly: d.conn.Options().ReadOnly,
 		PID: os.Getpid(), Version: d.opts.Version, Started: d.started,
-		Identities: d.identities(), Volumes: []control.Volume{}, DiskFree: free,
+		Identities: d.identities(), Volumes: []control.Volume{}, DiskFree: space.Free,
 	}
 	for _, v := range vols {
 		cv := control.Volume{
@@ -47,7 +46,7 @@ func (d *daemon) status() (control.Status, error) {
 	if s.StoreSize, err = storeSize(d.opts.Home); err != nil {
 		return s, err
 	}
-	s.Health = d.health(total, free)
+	s.Health = d.health(space)
 	s.Damage = d.damage()
 	s.Sentence = control.Sentence(s)
 	return s, nil
@@ -85,18 +84,19 @@ func skipGone(err error) error {
 	return err
 }
 
-func (d *daemon) health(total, free int64) []control.Finding {
+func (d *daemon) health(space store.Space) []control.Finding {
 	var list []control.Finding
-	if err := d.st.Health(); err != nil {
+	full := space.Total > 0 && space.Free == 0
+	if err := d.st.Health(); err != nil && !(full && errors.Is(err, store.ErrNoSpace)) {
 		list = append(list, control.Finding{
-			Grade: control.Bad, What: "the store could not be written: " + err.Error(),
-			Hint: "look at the disk, then mount again; what was acknowledged is safe",
+			Grade: control.Bad, What: "the store's disk does not work: " + err.Error(),
+			Hint: "look at the disk; what was acknowledged is safe, and all goes on by itself when the disk does",
 		})
 	}
 	switch {
-	case total > 0 && free == 0:
-		list = append(list, control.Finding{Grade: control.Bad, What: "the disk is full", Hint: "free some space: files can still be removed"})
-	case total > 0 && free < max(total/20, min(lowSpace, total/4)):
+	case full:
+		list = append(list, control.Finding{Grade: control.Bad, What: "the disk is full", Hint: "free some space: files can still be removed, renamed and cut"})
+	case space.Total > 0 && space.Low:
 		list = append(list, control.Finding{Grade: control.Warn, What: "the disk is nearly full", Hint: "free some space"})
 	}
 	return list

@@ -74,7 +74,7 @@ func BenchmarkRecover(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(s.segments())), "segments")
 	s.keeper.stop()
-	if err := s.release(); err != nil { // no flush
+	if err := s.release(false); err != nil { // no flush
 		b.Fatal(err)
 	}
 	for b.Loop() {
@@ -84,7 +84,7 @@ func BenchmarkRecover(b *testing.B) {
 		}
 		b.StopTimer()
 		s.keeper.stop()
-		if err := s.release(); err != nil {
+		if err := s.release(false); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -26,8 +25,8 @@ func (s *Store) Commit(b *pebble.Batch, d Durability) error {
 }
 
 // Begin applies b and hands it to the kernel: when Begin returns, readers see it and it survives kill -9.
-// It takes b over. If it fails, nothing was applied; ErrNoSpace may pass, other errors are Health's.
-// Batches are applied, and survive, in the order of Begin.
+// It takes b over. If it fails, nothing was applied, and the same may work later: the store mends itself once
+// its disk works again. Batches are applied, and survive, in the order of Begin.
 func (s *Store) Begin(b *pebble.Batch) (Commit, error) {
 	if b.Empty() {
 		return Commit{}, b.Close()
@@ -35,6 +34,11 @@ func (s *Store) Begin(b *pebble.Batch) (Commit, error) {
 	s.mu.Lock()
 	pos, err := s.beginLocked(b)
 	s.mu.Unlock()
+	if errors.Is(err, errSuspect) && s.mend(err) == nil {
+		s.mu.Lock()
+		pos, err = s.beginLocked(b)
+		s.mu.Unlock()
+	}
 	if err != nil {
 		return Commit{}, errors.Join(fmt.Errorf("commit: %w", err), b.Close())
 	}
@@ -46,15 +50,14 @@ func (s *Store) beginLocked(b *pebble.Batch) (uint64, error) {
 	if s.closed {
 		return 0, ErrClosed
 	}
-	if err := s.Health(); err != nil {
-		return 0, err
-	}
-	if s.full.Load() && s.short() {
-		return 0, ErrNoSpace
+	if s.trouble.any.Load() {
+		if err := s.refuseLocked(); err != nil {
+			return 0, err
+		}
 	}
 	// Making room may let go of the lock for a while, so it comes before the position.
 	if err := s.makeRoomLocked(recordHeader + len(b.Repr()) + 64); err != nil {
-		return 0, s.writeError(err)
+		return 0, explain(err)
 	}
 	pos := s.pos.Load() + 1
 	if err := setPosition(b, pos); err != nil {
@@ -64,7 +67,11 @@ func (s *Store) beginLocked(b *pebble.Batch) (uint64, error) {
 		return 0, err
 	}
 	if err := s.db.Apply(b, pebble.NoSync); err != nil {
-		return 0, s.fail(fmt.Errorf("apply a batch that is in the log: %w", err))
+		// It is in the log, so that the next start has it: nothing may come after it here.
+		err = fmt.Errorf("apply a batch that is in the log: %w", err)
+		s.dead.Store(true)
+		s.Report(partLog, err)
+		return 0, err
 	}
 	s.pos.Store(pos)
 	return pos, nil
@@ -78,7 +85,7 @@ func setPosition(b *pebble.Batch, pos uint64) error {
 	return op.Finish()
 }
 
-// logLocked writes a record to the log. If it fails, the record is not there, or the store has failed.
+// logLocked writes a record to the log. If it fails, the record is not there, or the segment is suspect.
 func (s *Store) logLocked(payload []byte, pos uint64) error {
 	s.rec = appendRecord(s.rec[:0], s.cur.seed, record{pos: pos, mark: s.synced.Load(), payload: payload})
 	before := s.wal.halfFull(s.cur)
@@ -89,25 +96,32 @@ func (s *Store) logLocked(payload []byte, pos uint64) error {
 	if cap(s.rec) > 1<<20 {
 		s.rec = nil
 	}
-	return s.writeError(err)
+	if err = explain(err); err == nil || errors.Is(err, ErrNoSpace) {
+		return err
+	}
+	s.cur.suspect = true
+	return fmt.Errorf("%w: %w", errSuspect, err)
 }
 
-// writeError tells a full disk, which may pass, from a broken one.
-func (s *Store) writeError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return explain(err)
-	}
-	return s.fail(err)
-}
+// maxUnflushed is how many bytes of the log the database's tables may lack before writers wait for them, and
+// maxUnmerged how many layers of tables may wait to be merged. (Pebble's own count can't be asked for here: it
+// waits for the list of tables, and with it for the disk.)
+const (
+	maxUnflushed = 32 << 20
+	maxUnmerged  = 24
+)
 
 // makeRoomLocked goes on to the next segment if n bytes don't fit into this one. The full one is not
 // synced here: a hole that a crash makes in it ends the log there (see record.go), and no Wait(OnDisk)
 // for a later record returns before it is synced.
 func (s *Store) makeRoomLocked(n int) error {
 	for !s.wal.room(s.cur, n) {
+		if err := s.keepPaceLocked(); err != nil {
+			return err
+		}
+		if s.wal.room(s.cur, n) {
+			break
+		}
 		if s.next != nil {
 			s.behind = append(s.behind, s.cur)
 			s.cur, s.next = s.next, nil
@@ -115,16 +129,53 @@ func (s *Store) makeRoomLocked(n int) error {
 			continue
 		}
 		s.nextErr = nil // of an earlier time
-		for s.next == nil && s.nextErr == nil {
+		cur := s.cur
+		for s.next == nil && s.nextErr == nil && s.cur == cur {
 			s.starved = true
 			s.keeper.wake()
 			s.ready.Wait()
 		}
-		if s.next == nil {
+		if s.next == nil && s.nextErr != nil {
 			return s.nextErr
 		}
 	}
 	return nil
+}
+
+// errNotMerged says that there are too many tables.
+var errNotMerged = errors.New("the database's tables can't be merged")
+
+// keepPaceLocked waits for the database's tables if they are too far behind, or says why they stay so.
+func (s *Store) keepPaceLocked() error {
+	for !s.closed {
+		switch {
+		case s.unflushedLocked() > maxUnflushed:
+			for _, p := range []Part{partFlush, partManifest} {
+				if err := s.trouble.of(p); err != nil {
+					return err
+				}
+			}
+		case s.unmerged.Load() >= maxUnmerged:
+			if s.mergeFailed.Load() {
+				s.Report(partMerge, errNotMerged)
+				return errNotMerged
+			}
+		default:
+			return nil
+		}
+		s.ready.Wait()
+	}
+	return ErrClosed
+}
+
+// unflushedLocked is how many bytes of the full segments the database's tables lack.
+func (s *Store) unflushedLocked() (n int64) {
+	for _, seg := range s.behind {
+		if seg.last > s.flushed {
+			n += seg.off
+		}
+	}
+	return n
 }
 
 // Sync returns when everything that was applied before is on disk. It costs nothing if it is already.
@@ -141,7 +192,7 @@ func (s *Store) syncTo(pos uint64) error {
 	if synced >= pos {
 		return nil
 	}
-	if err := s.Health(); err != nil {
+	if err := s.trouble.of(partLog); err != nil {
 		return err // after a failed sync a later one proves nothing
 	}
 	s.mu.Lock()
@@ -155,7 +206,7 @@ func (s *Store) syncTo(pos uint64) error {
 	s.mu.Unlock()
 	for _, seg := range unsynced {
 		if err := seg.file.SyncData(); err != nil {
-			return s.fail(fmt.Errorf("sync the log: %w", err))
+			return s.mendHeld(seg, fmt.Errorf("sync the log: %w", err))
 		}
 	}
 	s.synced.Store(target)

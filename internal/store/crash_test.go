@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // A crash at any moment leaves a prefix that holds all that was on disk, and the store can go on, crash
@@ -277,59 +276,4 @@ func TestHandedIsInTheFile(t *testing.T) {
 	if err := c.Wait(Handed); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// A full disk refuses a batch and hurts nothing; a failed sync ends all writing.
-func TestWriteErrors(t *testing.T) {
-	var fault atomic.Pointer[error]
-	var op atomic.Int64
-	inject := errorfs.InjectorFunc(func(o errorfs.Op) error {
-		if err := fault.Load(); err != nil && strings.HasSuffix(o.Path, ".wal") && int64(o.Kind) == op.Load() {
-			return *err
-		}
-		return nil
-	})
-	set := func(kind errorfs.OpKind, err error) {
-		op.Store(int64(kind))
-		fault.Store(&err)
-		if err == nil {
-			fault.Store(nil)
-		}
-	}
-	mem := vfs.NewMem()
-	s := mustOpen(t, "home", errorfs.Wrap(mem, inject))
-	put(t, s, 1, OnDisk, 10)
-	try := func() error {
-		b := s.DB().NewBatch()
-		_ = b.Set(key(9), nil, nil)
-		return s.Commit(b, OnDisk)
-	}
-	set(errorfs.OpFileWriteAt, syscall.ENOSPC)
-	if err := try(); !errors.Is(err, ErrNoSpace) || s.Health() != nil {
-		t.Fatal(err, s.Health())
-	}
-	set(0, nil)
-	put(t, s, 2, OnDisk, 10)
-	if n := history(t, s); n != 2 {
-		t.Fatal(n)
-	}
-	set(errorfs.OpFileSync, syscall.EIO)
-	set(errorfs.OpFileSyncData, syscall.EIO)
-	if err := try(); !errors.Is(err, syscall.EIO) {
-		t.Fatal(err)
-	}
-	set(0, nil)
-	if err := try(); !errors.Is(err, syscall.EIO) || s.Health() == nil {
-		t.Fatal("the store works on after a failed sync:", err)
-	}
-	if err := s.Close(); err == nil {
-		t.Fatal("Close says that all is well")
-	}
-	s = mustOpen(t, "home", mem)
-	if _, closer, err := s.DB().Get(key(2)); err != nil {
-		t.Fatal(err)
-	} else {
-		closer.Close()
-	}
-	mustClose(t, s)
 }

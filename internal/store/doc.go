@@ -13,5 +13,9 @@
 // the order in which they were begun, which ends no earlier than the last batch whose level the crash
 // leaves standing.
 //
+// A disk that fails or is full is told to who wrote, once to the log, and by Health while it lasts; then
+// the store goes on by itself. Nothing that was acknowledged is lost by it. See mend.go (the log), patient.go (the
+// database), reserve.go (space) and trouble.go.
+//
 // Everything is written through Pebble's vfs, so that a test can crash the store at any write.
 package store

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// minFree is how much space the disk must have for the store to take writes: enough to flush all that
-// the database holds in memory, and for a few segments of the log.
-const minFree = 48 << 20
+// again is after how long what failed is tried again.
+const again = time.Second
 
 // A keeper does what a store needs in the background, on two goroutines: one gets the log's files ready
 // and retires them, one flushes. While nothing is written, both sleep.
 type keeper struct {
 	s     *Store
 	every time.Duration // 0: flush never
+	again time.Duration // after how long what failed is tried again
 
 	done    chan struct{}
 	work    chan struct{} // for the files; holds at most one
@@ -26,9 +26,9 @@ type keeper struct {
 	running sync.WaitGroup
 }
 
-func newKeeper(s *Store, every time.Duration) *keeper {
+func newKeeper(s *Store, every, again time.Duration) *keeper {
 	one := func() chan struct{} { return make(chan struct{}, 1) }
-	return &keeper{s: s, every: every, done: make(chan struct{}), work: one(), full: one(), dirty: one()}
+	return &keeper{s: s, every: every, again: again, done: make(chan struct{}), work: one(), full: one(), dirty: one()}
 }
 
 func (k *keeper) start() {
@@ -66,19 +66,29 @@ func tell(c chan struct{}) {
 	}
 }
 
+// look has the keeper look after what is in trouble.
+func (k *keeper) look() { tell(k.work) }
+
 func (k *keeper) keepFiles() {
 	k.s.settle()
+	k.s.keepSpace()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
 	for {
 		select {
 		case <-k.done:
 			return
 		case <-k.work:
+		case <-retry.C:
 		}
-		k.s.prepareNext()
-		if err := k.s.dropFlushed(keepObsolete); err != nil {
-			k.s.log.Error("log segments stay longer than needed", "err", err)
+		k.s.tryMending()
+		k.s.Report(partFiles, errors.Join(k.s.prepareNext(), k.s.dropFlushed(keepObsolete)))
+		k.s.keepSpace()
+		k.s.nudgeMerging()
+		k.s.ready.Broadcast() // who waits for the tables may find them in trouble instead
+		if k.s.trouble.any.Load() {
+			retry.Reset(k.again)
 		}
-		k.s.full.Store(k.s.short())
 	}
 }
 
@@ -97,12 +107,15 @@ func (k *keeper) flush() {
 			err = k.s.Sync()
 		case <-k.dirty:
 			timer.Reset(k.every * 4 / 5)
+			continue
 		case <-timer.C:
 			k.armed.Store(false)
 			err = k.s.flush()
 		}
+		k.s.Report(partPeriodic, err)
 		if err != nil {
-			_ = k.s.fail(err) // tells the log, once
+			k.armed.Store(true)
+			timer.Reset(k.again)
 		}
 	}
 }
@@ -113,7 +126,6 @@ func (s *Store) flush() error {
 	s.mu.Lock()
 	fns := s.onFlush
 	s.mu.Unlock()
-	s.full.Store(s.short())
 	var err error
 	for _, fn := range fns {
 		err = errors.Join(err, fn())
@@ -126,6 +138,8 @@ func (s *Store) flush() error {
 
 // settle brings the zeros of the first segment to the disk, so that no fsync has to wait for them.
 func (s *Store) settle() {
+	s.syncMu.Lock() // who syncs meanwhile must see the error too
+	defer s.syncMu.Unlock()
 	s.mu.Lock()
 	cur := s.cur
 	s.mu.Unlock()
@@ -133,23 +147,41 @@ func (s *Store) settle() {
 		return // a file without zeros
 	}
 	if err := cur.file.SyncData(); err != nil {
-		_ = s.fail(fmt.Errorf("sync the log: %w", err))
+		_ = s.mendHeld(cur, fmt.Errorf("sync the log: %w", err)) // is told
 	}
 }
 
 // prepareNext gets the next segment ready, if it is needed soon.
-func (s *Store) prepareNext() {
+func (s *Store) prepareNext() error {
 	s.mu.Lock()
 	soon := s.next == nil && (s.starved || s.wal.halfFull(s.cur))
 	s.mu.Unlock()
 	if !soon {
-		return
+		return nil
 	}
 	next, err := s.wal.create(true)
 	s.mu.Lock()
+	if err == nil && next.num < s.cur.num { // the log was mended meanwhile
+		s.mu.Unlock()
+		return s.wal.retire([]*segment{next}, 0)
+	}
 	s.next, s.nextErr, s.starved = next, err, false
 	s.mu.Unlock()
 	s.ready.Broadcast()
+	return err
+}
+
+// nudgeMerging has the database look again whether tables can be merged: after a failure it does so
+// only when there is another table.
+func (s *Store) nudgeMerging() {
+	if s.trouble.of(partMerge) == nil {
+		return
+	}
+	if s.unmerged.Load() < maxUnmerged {
+		s.Report(partMerge, nil)
+	} else if _, err := s.db.AsyncFlush(); err != nil {
+		s.log.Debug("database", "err", err)
+	}
 }
 
 // dropFlushed retires the segments whose records are all in Pebble's tables, and keeps some of the files.
@@ -159,6 +191,7 @@ func (s *Store) dropFlushed(keep int) error {
 		return err
 	}
 	s.mu.Lock()
+	s.flushed = flushed
 	n := 0
 	// A segment that syncTo may be at work on is not touched: its last record is not yet synced.
 	for n < len(s.behind) && s.behind[n].last <= min(flushed, s.synced.Load()) {
@@ -170,8 +203,20 @@ func (s *Store) dropFlushed(keep int) error {
 	return s.wal.retire(drop, keep)
 }
 
-// short reports whether the disk is too full to take writes.
-func (s *Store) short() bool {
-	usage, err := s.fs.GetDiskUsage(s.home)
-	return err == nil && usage.AvailBytes < minFree
+// keepSpace looks after the reserve, and says when the disk is full or nearly so.
+func (s *Store) keepSpace() {
+	s.reserve.keep()
+	sp, ok := s.Space()
+	if !ok {
+		return
+	}
+	if sp.Free == 0 {
+		s.Report(partDisk, ErrNoSpace)
+	} else {
+		s.Report(partDisk, nil)
+	}
+	if sp.Low && !s.lowTold {
+		s.log.Warn("the disk is nearly full", "free", sp.Free, "of", sp.Total)
+	}
+	s.lowTold = sp.Low
 }

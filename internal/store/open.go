@@ -40,8 +40,13 @@ func open(home string, o Options) (*Store, error) {
 	if o.segmentSize == 0 {
 		o.segmentSize = segmentSize
 	}
+	if o.again == 0 {
+		o.again = again
+	}
 	s.ready = sync.NewCond(&s.mu)
-	s.keeper = newKeeper(s, o.FlushEvery)
+	s.keeper = newKeeper(s, o.FlushEvery, o.again)
+	s.reserve = reserve{fs: s.fs, home: home}
+	s.pebble = newPatient(s.fs, o.again, func(err error) { s.Report(partManifest, err) })
 	if err := checkHome(s.fs, home); err != nil {
 		return nil, err
 	}
@@ -53,8 +58,9 @@ func open(home string, o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.openLocked(o.segmentSize); err != nil {
-		return nil, errors.Join(err, s.release())
+		return nil, errors.Join(err, s.release(false))
 	}
+	s.pebble.began.Store(true)
 	s.keeper.start()
 	return s, nil
 }
@@ -75,7 +81,8 @@ func (s *Store) openLocked(segment int64) error {
 	if err := checkHome(s.fs, s.home); err != nil {
 		return err
 	}
-	if s.short() {
+	s.reserve.adopt()
+	if s.reserve.exhausted() {
 		return ErrNoSpace
 	}
 	if err := writeFormat(s.fs, s.home); err != nil {
@@ -85,7 +92,7 @@ func (s *Store) openLocked(segment int64) error {
 	if s.wal, err = openWALDir(s.fs, s.Path("wal"), segment); err != nil {
 		return err
 	}
-	if s.db, err = openDB(s.Path("db"), pebbleOptions(s.fs, s.log, s.keeper.wake)); err != nil {
+	if s.db, err = openDB(s.Path("db"), s.pebbleOptions()); err != nil {
 		return err
 	}
 	if err := syncDir(s.fs, s.home); err != nil {

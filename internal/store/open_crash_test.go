@@ -109,7 +109,7 @@ func TestFlushEvery(t *testing.T) {
 	if s.synced.Load() != 1 {
 		t.Fatal("not synced")
 	}
-	if err := s.release(); err != nil {
+	if err := s.release(false); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,37 +2,55 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // pebbleOptions make a small database. Its own write-ahead log is off: it would hand every record to
 // another goroutine, which costs a thread switch on the way there and one back (45 to 70 µs from a locked
 // thread on a virtual machine, against 1 to 4 when the caller writes the record itself), and a failed write
-// to it would end the process.
-func pebbleOptions(fs vfs.FS, log *slog.Logger, flushed func()) *pebble.Options {
+// to it would end the process. Pebble makes nobody wait who writes: the store does, where it can stop waiting
+// when the disk fails.
+func (s *Store) pebbleOptions() *pebble.Options {
+	log := s.log
 	o := &pebble.Options{
-		FS:                          fs,
+		FS:                          s.pebble,
 		DisableWAL:                  true,
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      pebbleLogger{log},
 		CacheSize:                   32 << 20,
 		MemTableSize:                16 << 20,
-		MemTableStopWritesThreshold: 3, // one fills while one is flushed and one waits
+		MemTableStopWritesThreshold: 1000, // who writes waits in makeRoomLocked
 		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
+		L0StopWritesThreshold:       1000, // see maxUnmerged
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                256,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		EventListener: &pebble.EventListener{
-			FlushEnd: func(i pebble.FlushInfo) { flushed() },
-			BackgroundError: func(err error) {
-				log.Error("database works on in the background after an error", "err", err)
+			FlushEnd: func(i pebble.FlushInfo) {
+				if i.Err != nil && i.Err.Error() == "pebble: empty table" { // nothing is wrong with that
+					i.Err = nil
+				}
+				s.tableEnd(i.Err)
+				s.Report(partFlush, i.Err)
+				if i.Err == nil {
+					s.unmerged.Add(1)
+				}
 			},
+			CompactionEnd: func(i pebble.CompactionInfo) {
+				if !errors.Is(i.Err, pebble.ErrCancelledCompaction) {
+					s.tableEnd(i.Err)
+					s.mergeFailed.Store(i.Err != nil)
+				}
+				if i.Err == nil && len(i.Input) > 0 && i.Input[0].Level == 0 {
+					s.unmerged.Store(0)
+				}
+			},
+			BackgroundError: func(err error) { log.Warn("database", "err", err) },
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				log.Error("database table is damaged", "path", i.Path, "err", i.Details)
 			},
@@ -48,6 +66,16 @@ func pebbleOptions(fs vfs.FS, log *slog.Logger, flushed func()) *pebble.Options 
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return o
+}
+
+// tableEnd is told how the making of a table went.
+func (s *Store) tableEnd(err error) {
+	if err != nil {
+		s.pebble.tableFailed()
+	} else {
+		s.pebble.tableMade()
+	}
+	s.keeper.wake()
 }
 
 // pebbleLogger keeps Pebble's chatter at level debug.

@@ -2,10 +2,10 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -30,7 +30,8 @@ type Options struct {
 	// gets there only when somebody asks (for tests).
 	FlushEvery time.Duration
 
-	segmentSize int64 // for tests; 0: segmentSize
+	segmentSize int64         // for tests; 0: segmentSize
+	again       time.Duration // for tests; after how long what failed is tried again; 0: again
 }
 
 // A Store is an open home directory. Its methods may be called from any goroutine.
@@ -45,17 +46,26 @@ type Store struct {
 	lock   interface{ Close() error }
 	keeper *keeper
 
-	pos    atomic.Uint64 // the last record that was begun; written under mu
-	synced atomic.Uint64 // everything up to here is on disk; written under syncMu
-	failed atomic.Pointer[error]
-	full   atomic.Bool // the disk was nearly full when we last looked
+	pebble *patient // what the database writes through
+
+	pos     atomic.Uint64 // the last record that was begun; written under mu
+	synced  atomic.Uint64 // everything up to here is on disk; written under syncMu
+	trouble troubles
+	dead    atomic.Bool // the log and the database differ: only a new start can go on
+	reserve reserve
+
+	unmerged    atomic.Int64 // how often the database's memory became tables since such tables were merged
+	mergeFailed atomic.Bool  // the database's last try to merge tables; it tries again when it likes
+	lowTold     bool         // GUARDED_BY(the keeper's goroutine for files): that the disk is nearly full
 
 	wal *walDir
 
-	syncMu sync.Mutex // held while syncing, by one for all who wait
+	syncMu   sync.Mutex      // held while syncing or mending, by one for all who wait
+	flushing <-chan struct{} // GUARDED_BY(syncMu): closed when the tables have what mending waits for; nil: not asked
 
 	mu      sync.Mutex
-	ready   *sync.Cond     // next or nextErr was set
+	ready   *sync.Cond     // next, nextErr or flushed was set, or something is in trouble
+	flushed uint64         // GUARDED_BY(mu): the database's tables have the records up to here
 	cur     *segment       // GUARDED_BY(mu): being written
 	next    *segment       // GUARDED_BY(mu): ready to follow cur, or nil
 	nextErr error          // GUARDED_BY(mu): why there is no next
@@ -89,25 +99,8 @@ func (s *Store) OnFlush(fn func() error) {
 // its own that its OnFlush function makes durable.
 func (s *Store) FlushSoon() { s.keeper.arm() }
 
-// Health returns the first I/O error after which nothing that is written can be trusted, or nil. From
-// then on nothing can be written.
-func (s *Store) Health() error {
-	if err := s.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// fail makes the store unhealthy, and returns why it is.
-func (s *Store) fail(err error) error {
-	err = fmt.Errorf("the store takes no more writes: %w", explain(err))
-	if s.failed.CompareAndSwap(nil, &err) {
-		s.log.Error("store failed", "err", err)
-	}
-	return s.Health()
-}
-
-// Close makes everything durable and lets go of the home. No other method may run.
+// Close makes everything durable and lets go of the home. No other method may run. It does not wait for a
+// disk that fails: what the log has, the next start reads.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -117,19 +110,15 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.keeper.stop()
-	err := s.Sync()
-	if err == nil && !s.short() {
-		// Then the next start reads no log. Without room for it, Pebble would try for ever.
-		err = s.db.Flush()
-	}
-	return errors.Join(err, s.release())
+	err := s.lastSync()
+	return errors.Join(err, s.release(err == nil && s.Health() == nil && !s.reserve.exhausted()))
 }
 
-// release closes whatever is open.
-func (s *Store) release() error {
+// release closes whatever is open. flush: so that the next start reads no log.
+func (s *Store) release(flush bool) error {
 	var err error
 	if s.db != nil {
-		err = s.db.Close()
+		err = s.closeDB(flush)
 	}
 	for _, seg := range []*segment{s.cur, s.next} {
 		if seg != nil {
@@ -141,4 +130,36 @@ func (s *Store) release() error {
 		err = errors.Join(err, s.wal.close())
 	}
 	return errors.Join(err, s.lock.Close())
+}
+
+// closeDB closes the database, or leaves it to the process's end if its disk does not answer.
+func (s *Store) closeDB(flush bool) error {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		if flush {
+			err = s.db.Flush()
+		}
+		done <- errors.Join(err, s.db.Close())
+	}()
+	look := time.NewTicker(s.keeper.again / 4)
+	defer look.Stop()
+	for stuck := 0; ; {
+		select {
+		case err := <-done:
+			if _, ok := errors.AsType[syscall.Errno](err); ok && s.synced.Load() == s.pos.Load() {
+				s.log.Warn("the database was not closed well: the next start reads the log", "err", err)
+				return nil
+			}
+			return err
+		case <-look.C:
+		}
+		if s.pebble.stuck.Load() == 0 {
+			stuck = 0
+		} else if stuck++; stuck >= 8 {
+			s.pebble.abandon()
+			s.log.Warn("closed without the database's tables: the next start reads the log instead")
+			return nil
+		}
+	}
 }

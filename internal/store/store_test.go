@@ -185,14 +185,21 @@ func TestFullAtStart(t *testing.T) {
 		t.Fatal("lost")
 	}
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 40})
-	s.full.Store(true) // as the keeper does
+	s.keepSpace() // as the keeper does
 	b := s.DB().NewBatch()
 	_ = b.Set(key(2), nil, nil)
 	if err := s.Commit(b, Applied); !errors.Is(err, ErrNoSpace) {
 		t.Fatal(err)
 	}
+	if s.Health() == nil {
+		t.Fatal("a full disk is not told")
+	}
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 39, TotalBytes: 1 << 40})
 	put(t, s, 2, Applied, 1)
+	s.keepSpace()
+	if err := s.Health(); err != nil {
+		t.Fatal(err)
+	}
 	mustClose(t, s)
 }
 

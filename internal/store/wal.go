@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -24,22 +25,25 @@ type segment struct {
 	seed uint32
 	off  int64  // where the next record goes
 	last uint64 // position of its last record; 0: none yet
+
+	suspect bool // a write or a sync failed: it takes no more records, and its file is not used again
 }
 
 func (l *walDir) segmentPath(num uint64) string {
 	return l.fs.PathJoin(l.path, fmt.Sprintf("%016x.wal", num))
 }
 
-// A walDir makes, lists and removes the files of the write-ahead log. It has no lock: Open uses it
-// first, then the keeper alone.
+// A walDir makes, lists and removes the files of the write-ahead log. Open uses it first, then the keeper and
+// who mends the log.
 type walDir struct {
-	fs      vfs.FS
-	path    string
-	dir     vfs.File // to sync names
-	size    int64    // of a segment, if its records are smaller
-	numbers uint64   // the highest number in use
+	fs   vfs.FS
+	path string
+	dir  vfs.File // to sync names
+	size int64    // of a segment, if its records are smaller
 
-	obsolete []*segment // files that nothing needs any more, oldest first
+	mu       sync.Mutex
+	numbers  uint64     // GUARDED_BY(mu): the highest number in use
+	obsolete []*segment // GUARDED_BY(mu): files that nothing needs any more, oldest first
 }
 
 func openWALDir(fs vfs.FS, path string, size int64) (*walDir, error) {
@@ -75,6 +79,8 @@ func (l *walDir) list() ([]uint64, error) {
 // takes an obsolete segment's file: a sync is cheap if the file system need not allocate anything. A new
 // file is filled with zeros for the same reason; they are on disk too if sync says so, which takes time.
 func (l *walDir) create(sync bool) (*segment, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var old *segment
 	if len(l.obsolete) > 0 {
 		old, l.obsolete = l.obsolete[0], l.obsolete[1:]
@@ -130,9 +136,18 @@ func (l *walDir) prepare(s *segment, fill, sync bool) error {
 
 // retire takes segments that nothing needs any more. keep of their files are kept, to be used again.
 func (l *walDir) retire(segments []*segment, keep int) error {
-	l.obsolete = append(l.obsolete, segments...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var err error
 	var nums []uint64
+	for _, s := range segments {
+		if s.suspect {
+			nums = append(nums, s.num)
+			err = errors.Join(err, s.close())
+			continue
+		}
+		l.obsolete = append(l.obsolete, s)
+	}
 	for ; len(l.obsolete) > keep; l.obsolete = l.obsolete[1:] {
 		nums = append(nums, l.obsolete[0].num)
 		err = errors.Join(err, l.obsolete[0].close())
@@ -140,14 +155,17 @@ func (l *walDir) retire(segments []*segment, keep int) error {
 	return errors.Join(err, l.remove(nums...))
 }
 
-// remove deletes segments that are not open. After a crash they may be back.
+// forgetObsolete lets go of the files that could be used again.
+func (l *walDir) forgetObsolete() error { return l.retire(nil, 0) }
+
+// remove deletes segments that are not open. After a crash they may be back. What can't be removed stays until
+// the next start.
 func (l *walDir) remove(nums ...uint64) error {
+	var err error
 	for _, n := range nums {
-		if err := l.fs.Remove(l.segmentPath(n)); err != nil {
-			return err
-		}
+		err = errors.Join(err, l.fs.Remove(l.segmentPath(n)))
 	}
-	return nil
+	return err
 }
 
 func (l *walDir) close() error {
@@ -164,10 +182,8 @@ func (l *walDir) halfFull(s *segment) bool { return s.off > l.size/2 }
 
 // write appends an encoded record. If it fails, the segment is as before, but for bytes behind its end.
 func (s *segment) write(rec []byte, pos uint64) error {
-	if end := s.off + int64(len(rec)); end <= int64(len(s.mem)) {
-		if err := copyMapped(s.mem[s.off:end], rec); err != nil {
-			return err
-		}
+	if end := s.off + int64(len(rec)); end <= int64(len(s.mem)) && copyMapped(s.mem[s.off:end], rec) == nil {
+		// Done. Where it fails, write(2) says why, or works.
 	} else if _, err := s.file.WriteAt(rec, s.off); err != nil {
 		return err
 	}

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// On a full disk people remove things, and a removal is a change like any other: it needs room in the log and in
+// the tables. So the store keeps a file that holds nothing, with its blocks allocated, and gives it up when
+// the disk, whoever fills it, has too little left for that.
+//
+// With unit = a sixteenth of the disk, at least 32 MiB and at most 64 MiB, and the file of that size:
+//
+//	free < low     a warning; low is 5 % of the disk or 2 GiB, whichever is less
+//	free < unit    programs get ENOSPC for what makes more data; removing, renaming, cutting go on
+//	free < unit/2  the file is given up: unit is added to what is free
+//	free < unit/4  and no file any more: nothing is taken
+//
+// While the file is missing, programs may use what is free beyond 2 units, so that it can be made again.
+const (
+	reserveFile         = "reserve"
+	leastUnit, mostUnit = 32 << 20, 64 << 20
+	lowSpace            = 2 << 30
+	lowShare            = 20 // a twentieth
+)
+
+type reserve struct {
+	fs   vfs.FS
+	home string
+
+	mu   sync.Mutex
+	held bool // GUARDED_BY(mu): the file is there
+	none bool // GUARDED_BY(mu): this file system can't allocate
+}
+
+// Space is what the store's disk has.
+type Space struct {
+	Total int64
+	Free  int64 // for programs; 0: they get ENOSPC for what makes more data
+	Low   bool  // it will soon be full
+}
+
+func unitOf(total int64) int64 { return min(max(total/16, leastUnit), mostUnit) }
+
+// lowLimit is below how much free space a disk is called nearly full.
+func lowLimit(total int64) int64 { return min(total/lowShare, lowSpace) }
+
+// Space asks the disk; ok is false if it can't tell.
+func (s *Store) Space() (sp Space, ok bool) {
+	u, err := s.fs.GetDiskUsage(s.home)
+	if err != nil {
+		return Space{}, false
+	}
+	sp.Total = int64(u.TotalBytes)
+	keep := unitOf(sp.Total)
+	if s.reserve.missing() {
+		keep *= 2
+	}
+	sp.Free = max(0, int64(u.AvailBytes)-keep)
+	sp.Low = sp.Free < lowLimit(sp.Total)
+	return sp, true
+}
+
+func (r *reserve) missing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.held && !r.none
+}
+
+// free asks how much is free.
+func (r *reserve) free() (avail, unit int64, ok bool) {
+	u, err := r.fs.GetDiskUsage(r.home)
+	return int64(u.AvailBytes), unitOf(int64(u.TotalBytes)), err == nil
+}
+
+// exhausted reports whether nothing can be taken any more. It gives the file up before it says so.
+func (r *reserve) exhausted() bool {
+	avail, unit, ok := r.free()
+	if !ok || avail >= unit/4 {
+		return false
+	}
+	if r.giveUp() {
+		avail, unit, ok = r.free()
+		return ok && avail < unit/4
+	}
+	return true
+}
+
+// adopt looks whether an earlier run left the file.
+func (r *reserve) adopt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := r.fs.Stat(r.fs.PathJoin(r.home, reserveFile))
+	r.held = err == nil
+}
+
+// giveUp removes the file, and reports whether there was one.
+func (r *reserve) giveUp() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.held {
+		return false
+	}
+	err := r.fs.Remove(r.fs.PathJoin(r.home, reserveFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	r.held = false
+	return true
+}
+
+// keep gives the file up or makes it again, as the disk is.
+func (r *reserve) keep() {
+	avail, unit, ok := r.free()
+	if !ok {
+		return
+	}
+	if avail < unit/2 {
+		r.giveUp()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held || r.none || avail < 2*unit+unit/2 { // with less, programs could have it given up again at once
+		return
+	}
+	err := r.makeLocked(unit)
+	r.held = err == nil
+	r.none = err != nil && !errors.Is(explain(err), ErrNoSpace) // there is no allocating on this file system
+}
+
+// makeLocked makes the file under another name first: who finds it may rely on its blocks. It need not be durable.
+func (r *reserve) makeLocked(size int64) error {
+	path := r.fs.PathJoin(r.home, reserveFile)
+	f, err := r.fs.Create(path+tmpSuffix, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(f.Preallocate(0, size), f.Close()); err == nil {
+		err = r.fs.Rename(path+tmpSuffix, path)
+	}
+	if err != nil {
+		_ = r.fs.Remove(path + tmpSuffix)
+	}
+	return err
+}
