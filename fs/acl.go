@@ -164,9 +164,15 @@ func (a acl) change(f func(bits, perm uint16) uint16, mode uint32) acl {
 	return a
 }
 
-// inherit sets the mode and the ACLs of a file that is about to be made in a directory: its default ACL, if it has one, takes the
+// inherit sets what a file that is about to be made has from its directory: the group of a set-gid one, and the default ACL def in
 // place of the umask.
-func inherit(op *tree.Create, def acl, umask uint32) {
+func inherit(op *tree.Create, parent *tree.Inode, def acl, umask uint32) {
+	if parent.Mode&setGID != 0 {
+		op.GID = parent.GID
+		if op.Kind == tree.Dir {
+			op.Mode |= setGID
+		}
+	}
 	switch {
 	case op.Kind == tree.Symlink:
 	case def == nil:

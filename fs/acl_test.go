@@ -74,13 +74,13 @@ func TestACLAndMode(t *testing.T) {
 		t.Errorf("%o %v", mode, plain)
 	}
 	op := tree.Create{Kind: tree.Dir, Mode: 0o2755}
-	inherit(&op, namedACL, 0o077)
+	inherit(&op, &tree.Inode{}, namedACL, 0o077)
 	if op.Mode != 0o2741 || len(op.Xattrs) != 2 {
 		t.Errorf("mode %o, attributes %v", op.Mode, op.Xattrs)
 	}
 	op = tree.Create{Kind: tree.File, Mode: 0o666}
-	inherit(&op, nil, 0o027)
-	if op.Mode != 0o640 || op.Xattrs != nil {
+	inherit(&op, &tree.Inode{Mode: 0o2755, GID: 9}, nil, 0o027)
+	if op.Mode != 0o640 || op.Xattrs != nil || op.GID != 9 {
 		t.Errorf("mode %o, attributes %v", op.Mode, op.Xattrs)
 	}
 }

@@ -104,13 +104,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 		if _, ok := tree.Lookup(t.state(local), dir.file, op.Name); ok {
 			return ErrExist
 		}
-		if parent.Mode&setGID != 0 {
-			op.GID = parent.GID
-			if op.Kind == tree.Dir {
-				op.Mode |= setGID
-			}
-		}
-		inherit(&op, aclOf(t.state(dir.local), &parent, aclDefault), c.Umask)
+		inherit(&op, &parent, aclOf(t.state(dir.local), &parent, aclDefault), c.Umask)
 		op.Parent = dir.file
 		op.Path = t.pathTo(dir, local)
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now

@@ -31,7 +31,10 @@ func (f *FS) endEdit(n *Node, closed bool) error {
 	return err
 }
 
-func (n *Node) endEditLocked(closed bool) error {
+func (n *Node) endEditLocked(closed bool) error { return n.endEditAfter(closed, nil) }
+
+// endEditAfter is endEditLocked in one change with what makes the file: what is done by first. The caller holds n.mu.
+func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	v, b := n.vol, n.buf
 	ver := tree.Version{
 		ID: newVersionID(), Size: b.size, By: v.fs.device, Quiet: !closed,
@@ -46,7 +49,7 @@ func (n *Node) endEditLocked(closed bool) error {
 			return v.fs.damaged(n, err)
 		}
 	default:
-		if b.spill != nil && (n.journaled || n.lastQuiet) {
+		if b.spill != nil && (n.journaled || n.lastQuiet || first != nil) {
 			// The version takes the place of what an fsync may have promised, and that will be nowhere else.
 			if err := errors.Join(b.spill.sync(), syncBelow(b.base)); err != nil {
 				return err
@@ -56,6 +59,11 @@ func (n *Node) endEditLocked(closed bool) error {
 		p = v.newPending(n, ver.ID)
 	}
 	err := v.update(func(t *txn) error {
+		if first != nil {
+			if err := first(t); err != nil {
+				return err
+			}
+		}
 		if _, ok := tree.GetInode(t.state(n.local), n.file); !ok {
 			return ErrNotExist
 		}

@@ -53,9 +53,10 @@ type Node struct {
 
 // An orphan is what is left of an inode without a name, for those who hold it open.
 type orphan struct {
-	ino    tree.Inode
-	bytes  content // at the moment it lost its name; nil: empty
-	xattrs map[string][]byte
+	ino      tree.Inode
+	bytes    content // at the moment it lost its name; nil: empty
+	xattrs   map[string][]byte
+	linkable bool // it was made without a name, and may get one
 }
 
 // localMeta is what belongs to the device and not to the log.

@@ -94,7 +94,8 @@ func TestErrors(t *testing.T) {
 		f.Rename(r.home, "notes", r.vol, "x", 0))
 	_, e1 = f.GetXattr(file, "user.x")
 	try(ErrNoAttr, e1, f.RemoveXattr(file, "user.x"), f.SetXattr(file, "user.x", nil, XattrReplace))
-	try(ErrNotSupported, f.SetXattr(file, "system.posix_acl_access", nil, 0))
+	try(ErrNotSupported, f.SetXattr(file, "system.x", nil, 0), f.SetXattr(file, "other.x", nil, 0))
+	try(ErrInvalid, f.SetXattr(file, aclAccess, []byte{2}, 0), f.SetXattr(file, "user.", nil, 0))
 	try(ErrNoSpace, f.SetXattr(file, "user.x", make([]byte, tree.MaxXattrValue+1), 0))
 
 	// None of it changed anything.

@@ -275,6 +275,9 @@ func (f *FS) Link(id, parent NodeID, name string) (Entry, error) {
 	}
 	unlock := lockNodes(n, dir)
 	defer unlock()
+	if n.orphan != nil && n.orphan.linkable {
+		return n.linkFirst(dir, []byte(name))
+	}
 	var ino tree.Inode
 	err = n.vol.update(func(t *txn) error {
 		if _, err := dir.parentFor(t); err != nil {

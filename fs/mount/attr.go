@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/rhizome-fs/rhizome/fs"
 )
@@ -26,6 +27,23 @@ func fillAttr(a fs.Attr, out *fuse.Attr) {
 	out.Atime, out.Atimensec = split(a.Atime)
 	out.Mtime, out.Mtimensec = split(a.Mtime)
 	out.Ctime, out.Ctimensec = split(a.Ctime)
+}
+
+// fillStatx is fillAttr with the time of birth, if it is known.
+func fillStatx(a fs.Attr, out *fuse.Statx) {
+	var attr fuse.Attr
+	fillAttr(a, &attr)
+	out.Mask = unix.STATX_BASIC_STATS
+	out.Ino, out.Size, out.Blocks, out.Blksize = attr.Ino, attr.Size, attr.Blocks, attr.Blksize
+	out.Mode, out.Nlink, out.Uid, out.Gid = uint16(attr.Mode), attr.Nlink, attr.Uid, attr.Gid
+	out.RdevMajor, out.RdevMinor = unix.Major(uint64(attr.Rdev)), unix.Minor(uint64(attr.Rdev))
+	out.Atime = fuse.SxTime{Sec: attr.Atime, Nsec: attr.Atimensec}
+	out.Mtime = fuse.SxTime{Sec: attr.Mtime, Nsec: attr.Mtimensec}
+	out.Ctime = fuse.SxTime{Sec: attr.Ctime, Nsec: attr.Ctimensec}
+	if a.Btime != 0 {
+		out.Mask |= unix.STATX_BTIME
+		out.Btime.Sec, out.Btime.Nsec = split(a.Btime)
+	}
 }
 
 // split turns ns since 1970 into seconds, which may be negative, and the ns above them.

@@ -64,6 +64,17 @@ func (o *Ops) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) 
 	return fuse.OK
 }
 
+// Statx answers statx(2) when it asks when a file was made. The kernel keeps the answer.
+func (o *Ops) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
+	a, err := o.fs.GetAttr(node(in.NodeId))
+	if err != nil {
+		return toErrno(err)
+	}
+	out.AttrValid = ttl
+	fillStatx(a, &out.Statx)
+	return fuse.OK
+}
+
 // SetAttr answers chmod, chown, truncate and utimens.
 func (o *Ops) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	_, open := in.GetFh()

@@ -61,6 +61,17 @@ func (o *Ops) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fus
 	return fuse.OK
 }
 
+// Tmpfile makes and opens a file without a name.
+func (o *Ops) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	e, err := o.fs.Tmpfile(node(in.NodeId), in.Mode, in.Flags&unix.O_EXCL != 0, credOf(&in.InHeader, in.Umask))
+	if err != nil {
+		return toErrno(err)
+	}
+	fillEntry(e, &out.EntryOut)
+	o.opened(true, &out.OpenOut)
+	return fuse.OK
+}
+
 // smallRead is the size up to which a read takes less time than waking another thread.
 const smallRead = 64 << 10
 
