@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // again is after how long what failed is tried again.
@@ -143,7 +145,7 @@ func (s *Store) settle() {
 	s.mu.Lock()
 	cur := s.cur
 	s.mu.Unlock()
-	if cur.mem == nil {
+	if cur.file.Fd() == vfs.InvalidFd {
 		return // a file without zeros
 	}
 	if err := cur.file.SyncData(); err != nil {

@@ -22,7 +22,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		DisableWAL:                  true,
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      pebbleLogger{log},
-		CacheSize:                   32 << 20,
+		CacheSize:                   64 << 20,
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 1000, // who writes waits in makeRoomLocked
 		L0CompactionThreshold:       4,

@@ -21,7 +21,6 @@ const keepObsolete = 6
 type segment struct {
 	num  uint64
 	file vfs.File
-	mem  []byte // the file, mapped, or nil
 	seed uint32
 	off  int64  // where the next record goes
 	last uint64 // position of its last record; 0: none yet
@@ -90,7 +89,7 @@ func (l *walDir) create(sync bool) (*segment, error) {
 	path := l.segmentPath(s.num)
 	var err error
 	if old != nil {
-		s.file, s.mem = old.file, old.mem
+		s.file = old.file
 		err = l.fs.Rename(l.segmentPath(old.num), path)
 	} else {
 		s.file, err = l.fs.OpenReadWrite(path, "rhizome-wal")
@@ -110,8 +109,8 @@ func (l *walDir) create(sync bool) (*segment, error) {
 
 func (l *walDir) prepare(s *segment, fill, sync bool) error {
 	if fill && s.file.Fd() != vfs.InvalidFd {
-		// Page by page: of what was written as one piece, Linux takes a large piece to be dirty when a
-		// byte of it was changed through a mapping, and each sync would write all of it.
+		// Page by page: what was written as one piece Linux keeps as one, and a record in the midst of a large
+		// piece costs twice as much as one in a page.
 		page := make([]byte, 4096)
 		for off := int64(0); off < l.size; off += int64(len(page)) {
 			if _, err := s.file.WriteAt(page, off); err != nil {
@@ -127,9 +126,6 @@ func (l *walDir) prepare(s *segment, fill, sync bool) error {
 		if err := s.file.SyncData(); err != nil {
 			return err
 		}
-	}
-	if s.mem == nil {
-		s.mem = mapFile(l.fs, s.file, l.size)
 	}
 	return l.dir.Sync()
 }
@@ -182,9 +178,7 @@ func (l *walDir) halfFull(s *segment) bool { return s.off > l.size/2 }
 
 // write appends an encoded record. If it fails, the segment is as before, but for bytes behind its end.
 func (s *segment) write(rec []byte, pos uint64) error {
-	if end := s.off + int64(len(rec)); end <= int64(len(s.mem)) && copyMapped(s.mem[s.off:end], rec) == nil {
-		// Done. Where it fails, write(2) says why, or works.
-	} else if _, err := s.file.WriteAt(rec, s.off); err != nil {
+	if _, err := s.file.WriteAt(rec, s.off); err != nil {
 		return err
 	}
 	s.off += int64(len(rec))
@@ -192,7 +186,7 @@ func (s *segment) write(rec []byte, pos uint64) error {
 	return nil
 }
 
-func (s *segment) close() error { return errors.Join(unmapFile(s.mem), s.file.Close()) }
+func (s *segment) close() error { return s.file.Close() }
 
 func closeSegments(segments []*segment) error {
 	var err error
