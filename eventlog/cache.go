@@ -2,9 +2,8 @@ package eventlog
 
 import "sync"
 
-// A stateCache keeps what was read and written last, keys that are absent too: looking for those is what costs the
-// database most, since it consults no filter on its last level. It has two generations: what is put goes to the young one,
-// and when that is full the old one is dropped.
+// A stateCache keeps what was read and written last, keys that are absent too, and knows some parts of the state as a
+// whole. It has two generations: what is put goes to the young one, and when that is full the old one is dropped.
 //
 // INVARIANT: what it has is what the database has. So it is filled under the log's lock, shared or not, and what
 // changes is put or dropped under the exclusive one.
@@ -12,6 +11,7 @@ type stateCache struct {
 	mu         sync.Mutex
 	young, old map[string]cached
 	size       int // bytes of young, about
+	whole      *wholeKeys
 }
 
 type cached struct {
@@ -19,14 +19,16 @@ type cached struct {
 	ok  bool // false: the key is known to be absent
 }
 
-// cacheBytes is about how much one generation keeps.
-const cacheBytes = 2 << 20
+const (
+	cacheBytes = 4 << 20 // about how much one generation keeps
+	cacheValue = 1 << 10 // larger values are content, which is seldom asked for twice and would drive the rest out
+)
 
 // cacheOverhead is about what an entry costs beside its key and value.
 const cacheOverhead = 96
 
 func newStateCache() *stateCache {
-	return &stateCache{young: make(map[string]cached), old: make(map[string]cached)}
+	return &stateCache{young: make(map[string]cached), old: make(map[string]cached), whole: newWholeKeys()}
 }
 
 func (c *stateCache) get(key []byte) (cached, bool) {
@@ -36,7 +38,7 @@ func (c *stateCache) get(key []byte) (cached, bool) {
 	if !ok {
 		v, ok = c.old[string(key)]
 	}
-	return v, ok
+	return v, ok || c.whole.absent(key)
 }
 
 // put notes what stands behind key. It keeps val and copies key.
@@ -47,6 +49,11 @@ func (c *stateCache) put(key, val []byte, ok bool) {
 }
 
 func (c *stateCache) putLocked(key, val []byte, ok bool) {
+	if len(val) > cacheValue {
+		delete(c.young, string(key))
+		delete(c.old, string(key))
+		return
+	}
 	if old, known := c.young[string(key)]; known {
 		c.size += len(val) - len(old.val)
 	} else {
@@ -58,12 +65,14 @@ func (c *stateCache) putLocked(key, val []byte, ok bool) {
 	}
 }
 
+// drop takes keys that changed.
 func (c *stateCache) drop(keys [][]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, key := range keys {
 		delete(c.young, string(key))
 		delete(c.old, string(key))
+		c.whole.add(key)
 	}
 }
 
@@ -76,5 +85,31 @@ func (c *stateCache) learn(o *overlay) {
 		if _, known := c.young[string(cl.key)]; !known || cl.dirty {
 			c.putLocked(cl.key, cl.val, cl.ok)
 		}
+		if cl.dirty && cl.ok {
+			c.whole.add(cl.key)
+		}
+	}
+}
+
+// begin says that nothing stands below prefix, as learn did not say otherwise.
+func (c *stateCache) begin(prefix []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole.begin(prefix)
+}
+
+func (c *stateCache) knows(prefix []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.whole.knows(prefix)
+}
+
+// know takes all keys there are below prefix.
+func (c *stateCache) know(prefix []byte, keys [][]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole.begin(prefix)
+	for _, key := range keys {
+		c.whole.add(key)
 	}
 }

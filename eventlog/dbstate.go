@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -32,6 +33,9 @@ func (d *dbState) get(key []byte) ([]byte, bool, error) {
 		return dbGet(d.db, d.whole(key))
 	}
 	if v, known := d.cache.get(key); known {
+		if invariants {
+			d.checkCached(key, v)
+		}
 		return v.val, v.ok, nil
 	}
 	val, ok, err := dbGet(d.db, d.whole(key))
@@ -39,6 +43,14 @@ func (d *dbState) get(key []byte) ([]byte, bool, error) {
 		d.cache.put(key, val, ok)
 	}
 	return val, ok, err
+}
+
+// checkCached panics if the cache says something else than the database.
+func (d *dbState) checkCached(key []byte, v cached) {
+	val, ok, err := dbGet(d.db, d.whole(key))
+	if err == nil && (ok != v.ok || !bytes.Equal(val, v.val)) {
+		panic(fmt.Sprintf("eventlog: key %x is cached as %x, %t, and is %x, %t", key, v.val, v.ok, val, ok))
+	}
 }
 
 func (d *dbState) scan(prefix, from []byte, fn func(key, val []byte) bool) error {

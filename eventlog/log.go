@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -130,6 +131,24 @@ func (l *Log) View(fn func(r Reader)) error {
 	r.err = nil
 	fn(r)
 	return r.err
+}
+
+// Know reads which keys of the state have a prefix, unless they are very many, so that for a while no look at the
+// database is needed to find that another one is absent. It costs little if that is known already.
+func (l *Log) Know(prefix []byte) error {
+	if l.cache.knows(prefix) {
+		return nil
+	}
+	var keys [][]byte
+	return l.View(func(r Reader) {
+		r.Scan(prefix, nil, func(key, _ []byte) bool {
+			keys = append(keys, bytes.Clone(key))
+			return len(keys) <= learnLimit
+		})
+		if len(keys) <= learnLimit && r.(*dbState).err == nil {
+			l.cache.know(prefix, keys)
+		}
+	})
 }
 
 // Snapshot runs fn on the state as it is now, without a lock: for walks that take long.

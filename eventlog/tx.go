@@ -29,6 +29,7 @@ type Tx struct {
 	held   []LocalSeq // appended held
 	freed  []LocalSeq // amended
 	patch  []func(State)
+	begun  [][]byte // prefixes
 	undo   undo
 	record []byte // scratch
 	err    error
@@ -73,7 +74,7 @@ func (tx *Tx) begin() {
 	tx.state.reset(tx.l.txState)
 	tx.local.reset(tx.l.txLocal)
 	tx.next, tx.err = tx.l.next, nil
-	tx.held, tx.freed, tx.patch = tx.held[:0], tx.freed[:0], tx.patch[:0]
+	tx.held, tx.freed, tx.patch, tx.begun = tx.held[:0], tx.freed[:0], tx.patch[:0], tx.begun[:0]
 }
 
 // end lets go of the batch of a change that came to nothing.
@@ -97,6 +98,9 @@ func (tx *Tx) finish() error {
 // publish moves the log's marks in memory to where the batch has moved them on disk.
 func (tx *Tx) publish() {
 	tx.l.next = tx.next
+	for _, prefix := range tx.begun {
+		tx.l.cache.begin(prefix)
+	}
 	tx.l.cache.learn(tx.state)
 	for _, n := range tx.held {
 		tx.l.held[n] = true
@@ -140,6 +144,10 @@ func (tx *Tx) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
 // Absent says that no state stands behind key: it holds an id that was drawn just now. It saves the lookup, which is
 // the costliest part of creating something; if it is wrong, the state is.
 func (tx *Tx) Absent(key []byte) { tx.state.absent(key) }
+
+// AbsentBelow is Absent for all keys with a prefix that holds such an id; it is remembered beyond the change. All
+// prefixes that a log is told of, here and by Know, are of one length.
+func (tx *Tx) AbsentBelow(prefix []byte) { tx.begun = append(tx.begun, prefix) }
 
 // Append adds an event of this device to the log and applies it.
 func (tx *Tx) Append(e Event) LocalSeq { return tx.add(e, false) }

@@ -93,6 +93,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 	op.Name = []byte(name)
 	op.UID, op.GID = f.storedUID(c.UID), f.storedGID(c.GID)
 	var made tree.Inode
+	var meta localMeta
 
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
@@ -110,9 +111,13 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
 		op.By = f.device
 		tree.FreshFile(op.ID, t.absent(local))
+		if op.Kind == tree.Dir && !local {
+			t.AbsentBelow(tree.NamesPrefix(op.ID))
+		}
 		t.apply(local, op)
 		t.opening = op.Kind == tree.File
-		t.setMeta(op.ID, localMeta{ctime: t.now, atime: t.now})
+		meta = localMeta{ctime: t.now, atime: t.now}
+		t.setMeta(op.ID, meta)
 		t.touch(dir)
 		var ok bool
 		if made, ok = tree.GetInode(t.state(local), op.ID); !ok {
@@ -123,7 +128,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 	if err != nil {
 		return Entry{}, err
 	}
-	n := v.node(op.ID, local, 1)
+	n := f.table.ref(v, op.ID, local, 1, func() localMeta { return meta })
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return Entry{Node: n.id, Attr: n.attrLocked(made)}, nil

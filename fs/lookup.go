@@ -74,10 +74,26 @@ func (dir *Node) find(name []byte) (place, error) {
 	err := dir.vol.resolve(dir.file, dir.local, name, func(_ eventlog.Reader, local bool, d tree.Dirent) {
 		p.local, p.dirent = local, d
 	})
+	if err == ErrNotExist {
+		dir.missed()
+	}
 	if err != nil {
 		return p, err
 	}
 	return p.throughGraft()
+}
+
+// knowAfter is how many names are looked for in vain in a directory before all that it has are read: what asks for
+// many names that are not there (a compiler's search path, tar, git) asks for more of them.
+const knowAfter = 16
+
+func (dir *Node) missed() {
+	if dir.misses.Add(1)%knowAfter != 0 || dir.local {
+		return
+	}
+	if err := dir.vol.log.Know(tree.NamesPrefix(dir.vol.fs.table.fileOf(dir))); err != nil {
+		dir.vol.fs.log.Warn("read the names of a directory", "err", err)
+	}
 }
 
 // resolve looks a name up in the shared tree, and in the device-local one if the rules say so.

@@ -22,8 +22,9 @@ type Node struct {
 	id  NodeID
 	vol *Volume // nil: the mount's top
 
-	lookups uint64      // guarded by table.mu: the kernel's references
-	dirty   atomic.Bool // an edit goes on: buf is not nil
+	lookups uint64        // guarded by table.mu: the kernel's references
+	dirty   atomic.Bool   // an edit goes on: buf is not nil
+	misses  atomic.Uint32 // names that were looked for in this directory in vain
 
 	mu     sync.Mutex
 	file   tree.FileID
@@ -54,6 +55,7 @@ type Node struct {
 // An orphan is what is left of an inode without a name, for those who hold it open.
 type orphan struct {
 	ino      tree.Inode
+	late     bool    // bytes and xattrs are not read yet: nobody had it open
 	bytes    content // at the moment it lost its name; nil: empty
 	xattrs   map[string][]byte
 	linkable bool // it was made without a name, and may get one
@@ -212,13 +214,6 @@ func (t *table) fileOf(n *Node) tree.FileID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return n.file
-}
-
-// known reports whether the kernel may still ask for n once its names are gone.
-func (t *table) known(n *Node) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return n.lookups > 0 || n.dirty.Load()
 }
 
 // all returns the nodes there are now.

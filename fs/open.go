@@ -82,7 +82,7 @@ func (f *FS) Read(id NodeID, p []byte, off int64) (int, error) {
 		n.mu.Unlock()
 		return 0, err
 	}
-	c, err := n.contentLocked(ino, nil)
+	c, err := n.contentLocked(ino)
 	n.mu.Unlock() // content does not change: nobody waits for this read
 	if err != nil {
 		return 0, f.damaged(n, err)
@@ -97,12 +97,18 @@ func (f *FS) Read(id NodeID, p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// contentLocked returns the bytes that n shows when no edit goes on; nil: none. The caller holds n.mu, and
-// gives the state if it is inside a change.
-func (n *Node) contentLocked(ino tree.Inode, r eventlog.Reader) (content, error) {
+// contentLocked returns the bytes that n shows when no edit goes on; nil: none. The caller holds n.mu.
+func (n *Node) contentLocked(ino tree.Inode) (content, error) {
 	if n.orphan != nil {
-		return n.orphan.bytes, nil
+		o, err := n.keptLocked()
+		return o.bytes, err
 	}
+	return n.headLocked(ino, nil)
+}
+
+// headLocked returns the bytes of the first of the heads that ino has; nil: none. The caller holds n.mu, and gives the
+// state if it is inside a change.
+func (n *Node) headLocked(ino tree.Inode, r eventlog.Reader) (content, error) {
 	if len(ino.Heads) == 0 {
 		return nil, nil
 	}
@@ -209,7 +215,7 @@ func (n *Node) beginEditLocked(ino tree.Inode) error {
 	if ino.Kind != tree.File {
 		return ErrInvalid
 	}
-	base, err := n.contentLocked(ino, nil)
+	base, err := n.contentLocked(ino)
 	if err != nil {
 		return err
 	}

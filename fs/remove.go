@@ -96,20 +96,10 @@ func (t *txn) unlink(dir, n *Node, name []byte) error {
 // freeze makes n an orphan: its last name goes in this change. Programs that hold it open keep its bytes.
 // The caller holds n.mu, and calls it before the op that removes the name.
 func (t *txn) freeze(n *Node, ino tree.Inode) error {
-	o := &orphan{ino: ino}
+	o := &orphan{ino: ino, late: true}
 	o.ino.Nlink = 0
-	if t.v.fs.table.known(n) {
-		bytes, err := n.contentLocked(ino, t.state(n.local))
-		if err != nil {
-			// The bytes are damaged; whoever still reads them is told, the name goes all the same.
-			bytes = damagedContent{size: ino.Size(), err: err}
-		}
-		o.bytes = bytes
-		o.xattrs = map[string][]byte{}
-		tree.Xattrs(t.state(n.local), n.file, func(name, val []byte) bool {
-			o.xattrs[string(name)] = slices.Clone(val)
-			return true
-		})
+	if n.opens > 0 {
+		o.load(n, t.state(n.local))
 	}
 	t.DeleteLocal(localKey(localMetaKey, n.file))
 	if n.journaled {
@@ -122,6 +112,33 @@ func (t *txn) freeze(n *Node, ino tree.Inode) error {
 		t.v.fs.table.unname(n)
 	})
 	return nil
+}
+
+// load reads the bytes and attributes that n had when it lost its last name; the state keeps them. What is damaged
+// fails who reads it, and keeps no name from going. The caller holds n.mu.
+func (o *orphan) load(n *Node, r eventlog.Reader) {
+	bytes, err := n.headLocked(o.ino, r)
+	if err != nil {
+		bytes = damagedContent{size: o.ino.Size(), err: err}
+	}
+	o.late, o.bytes, o.xattrs = false, bytes, map[string][]byte{}
+	tree.Xattrs(r, n.file, func(name, val []byte) bool {
+		o.xattrs[string(name)] = slices.Clone(val)
+		return true
+	})
+}
+
+// keptLocked is what is left of n, which has no name. Nearly nobody asks once it is closed: a program may by a
+// descriptor that it opened with O_PATH.
+func (n *Node) keptLocked() (*orphan, error) {
+	o := n.orphan
+	if !o.late {
+		return o, nil
+	}
+	return o, n.vol.view(n.local, func(r eventlog.Reader) error {
+		o.load(n, r)
+		return nil
+	})
 }
 
 // Rmdir removes an empty directory, or an app volume without files.

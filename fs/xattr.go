@@ -56,8 +56,9 @@ func (n *Node) xattr(name string) ([]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.orphan != nil {
-		if v, ok := n.orphan.xattrs[name]; ok {
-			return v, nil
+		o, err := n.keptLocked()
+		if v, ok := o.xattrs[name]; ok || err != nil {
+			return v, err
 		}
 		return nil, ErrNoAttr
 	}
@@ -82,10 +83,11 @@ func (f *FS) ListXattr(id NodeID) ([]byte, error) {
 	defer n.mu.Unlock()
 	var list []byte
 	if n.orphan != nil {
-		for name := range n.orphan.xattrs {
+		o, err := n.keptLocked()
+		for name := range o.xattrs {
 			list = append(append(list, name...), 0)
 		}
-		return list, nil
+		return list, err
 	}
 	err = n.vol.view(n.local, func(r eventlog.Reader) error {
 		tree.Xattrs(r, n.file, func(name, _ []byte) bool {
@@ -181,7 +183,10 @@ func (f *FS) changeXattr(id NodeID, c xattrChange) error {
 }
 
 func (n *Node) changeOrphanXattr(c xattrChange) error {
-	o := n.orphan
+	o, err := n.keptLocked()
+	if err != nil {
+		return err
+	}
 	_, there := o.xattrs[c.name]
 	if err := c.check(there); err != nil {
 		return err

@@ -35,6 +35,9 @@ func FreshVersion(id VersionID, fn func(key []byte)) {
 	fn(bodyKey(id))
 }
 
+// NamesPrefix is what the keys of all names in a directory begin with.
+func NamesPrefix(dir FileID) []byte { return idKey(keyDirent, dir) }
+
 const minCookie = 16 // what is below is for readers of directories: start, "." and ".."
 
 // cookieOf is a name's place in its directory's listing: for ever the same, and positive as an int64.
