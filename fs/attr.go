@@ -6,6 +6,7 @@ import "github.com/rhizome-fs/rhizome/fs/tree"
 type Attr struct {
 	Ino   uint64
 	Size  int64
+	Data  int64  // bytes of Size that are not in holes
 	Mode  uint32 // permission and set-id bits, and the type as in stat(2)
 	Nlink uint32
 	UID   uint32
@@ -90,9 +91,12 @@ func (n *Node) attrLocked(ino tree.Inode) Attr {
 	if n.orphan != nil {
 		a.Nlink = 0
 	}
+	a.Data = a.Size
 	if n.buf != nil {
-		a.Size = n.buf.size
+		a.Size, a.Data = n.buf.size, n.buf.data()
 		a.Mtime = n.mtime
+	} else if n.meta.holes != 0 && len(ino.Heads) > 0 {
+		a.Data -= n.meta.holesIn(ino.Heads[0].ID)
 	}
 	if a.Atime == 0 {
 		a.Atime = a.Mtime

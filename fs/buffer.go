@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/ipld"
 )
 
 const (
@@ -19,11 +20,13 @@ const (
 // The node's lock guards it.
 type buffer struct {
 	layered
-	spills  *spills
-	baseVer tree.VersionID // what base is the content of
+	spills    *spills
+	baseVer   tree.VersionID // what base is the content of
+	baseHoles int64          // bytes of base in holes, as far as is known
+	held      int64          // INVARIANT: have.total()
 
 	unsynced extents  // changed since the last fsync
-	shrunk   bool     // cut since the last fsync: what its record has behind the cut must not come back
+	shrunk   bool     // cut or punched since the last fsync: what its record has there must not come back
 	retired  []*spill // emptied, but a fsync's record may still name them
 }
 
@@ -74,7 +77,7 @@ func (b *buffer) toSpill() error {
 		if err := p.writeAt(mem, 0); err != nil {
 			return errors.Join(fmt.Errorf("spill: %w", err), p.remove())
 		}
-		b.have.add(0, int64(len(mem)))
+		b.held += b.have.add(0, int64(len(mem)))
 		b.below, b.base = 0, nil
 		b.mem = nil
 	}
@@ -90,12 +93,26 @@ func (b *buffer) changed() int64 {
 	if b.spill == nil {
 		return b.size
 	}
-	return b.have.total()
+	return b.held
+}
+
+// data is how many bytes are not in holes, or somewhat more: what hides data of the base may be counted twice.
+func (b *buffer) data() int64 {
+	if b.mem != nil {
+		return b.size
+	}
+	if b.base == nil {
+		return b.held
+	}
+	return min(b.size, b.held+min(b.base.Size()-b.baseHoles, b.below-b.holes.total()))
 }
 
 // WriteAt writes p at off; the file grows as it must.
 func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 	end := off + int64(len(p))
+	if end < off {
+		return 0, ErrTooBig
+	}
 	if err := b.load(max(end, b.size)); err != nil {
 		return 0, err
 	}
@@ -103,7 +120,8 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 		if err := b.spill.writeAt(p, off); err != nil {
 			return 0, fmt.Errorf("spill: %w", err)
 		}
-		b.have.add(off, int64(len(p)))
+		b.held += b.have.add(off, int64(len(p)))
+		b.holes.remove(off, int64(len(p)))
 	} else {
 		b.growMem(end)
 		copy(b.mem[off:], p)
@@ -140,7 +158,8 @@ func (b *buffer) truncate(size int64) error {
 		return err
 	}
 	if b.spill != nil {
-		b.have.cut(size)
+		b.held -= b.have.cut(size)
+		b.holes.cut(size)
 		b.below = min(b.below, size)
 	} else if size <= int64(len(b.mem)) {
 		b.mem = b.mem[:size]
@@ -158,9 +177,46 @@ func (b *buffer) empty() error {
 	if b.spill != nil {
 		b.retired = append(b.retired, b.spill)
 	}
-	b.spill, b.have, b.mem, b.below, b.size = nil, nil, []byte{}, 0, 0
+	b.spill, b.have, b.holes, b.held = nil, nil, nil, 0
+	b.mem, b.base, b.below, b.size = []byte{}, nil, 0, 0
 	b.unsynced, b.shrunk = nil, true
 	return nil
+}
+
+// zero makes [off, off+n) a hole, up to the end of the file.
+func (b *buffer) zero(off, n int64) error {
+	n = min(n, b.size-off)
+	if n <= 0 {
+		return nil
+	}
+	if err := b.load(b.size); err != nil {
+		return err
+	}
+	if b.spill == nil {
+		clear(b.mem[off : off+n])
+		b.unsynced.add(off, n)
+		return nil
+	}
+	b.held -= b.punch(off, n)
+	b.unsynced.remove(off, n)
+	b.shrunk = true
+	return nil
+}
+
+// wholeBase is the sealed content that the edit is, byte for byte, if it is known to be one.
+func (b *buffer) wholeBase() *ipld.Content {
+	if b.spill == nil || len(b.have)+len(b.holes) > 0 || b.base == nil || b.below != b.size || b.base.Size() != b.size {
+		return nil
+	}
+	return sealedForm(b.base)
+}
+
+// extent says what is at off, as content.
+func (b *buffer) extent(off int64) (end int64, data bool, err error) {
+	if b.idle() {
+		return extentBelow(b.base, b.below, off, b.size)
+	}
+	return b.layered.extent(off)
 }
 
 // read is ReadAt without an error at the end of the file: it returns how many bytes there are.

@@ -12,12 +12,17 @@ import (
 type content interface {
 	io.ReaderAt
 	Size() int64
+	// extent tells what is at off, which lies before the end: data, or a hole, which reads as zeros; and where that run
+	// ends. What follows may be of the same kind.
+	extent(off int64) (end int64, data bool, err error)
 }
 
 // inline is content that stands in its event.
 type inline struct{ *bytes.Reader }
 
 func newInline(b []byte) inline { return inline{bytes.NewReader(b)} }
+
+func (i inline) extent(int64) (int64, bool, error) { return i.Size(), true, nil }
 
 // sealed is content in the block store.
 type sealed struct {
@@ -27,49 +32,7 @@ type sealed struct {
 
 func (s sealed) Size() int64 { return s.of.Size }
 
-// layered is the bytes of an edit: in memory, or in a spill file over the version it began with.
-// While its edit goes on only the buffer changes it; after that nobody does.
-type layered struct {
-	size int64
-	mem  []byte // all the bytes, if spill is nil
-
-	spill *spill
-	have  extents // what the spill file holds
-
-	base  content // below the spill; nil: zeros
-	below int64   // how much of base still shows: less than its size after a truncation
-}
-
-func (l *layered) Size() int64 { return l.size }
-
-// ReadAt reads the bytes of the edit. Holes are zeros.
-func (l *layered) ReadAt(b []byte, off int64) (int, error) {
-	if off >= l.size {
-		return 0, io.EOF
-	}
-	var short error
-	if int64(len(b)) > l.size-off {
-		b = b[:l.size-off]
-		short = io.EOF
-	}
-	if l.spill == nil {
-		if int64(len(l.mem)) < l.size {
-			return 0, ErrDamaged // a record lost its bytes
-		}
-		return copy(b, l.mem[off:]), short
-	}
-	err := l.have.runs(off, int64(len(b)), func(o, n int64, in bool) error {
-		part := b[o-off : o-off+n]
-		if in {
-			return l.spill.readAt(part, o)
-		}
-		return readBelow(l.base, l.below, part, o)
-	})
-	if err != nil {
-		return 0, err
-	}
-	return len(b), short
-}
+func (s sealed) extent(off int64) (int64, bool, error) { return s.Reader.Extent(off) }
 
 // readBelow fills b with base's first limit bytes and zeros behind them.
 func readBelow(base content, limit int64, b []byte, off int64) error {
@@ -96,26 +59,6 @@ func readFull(r io.ReaderAt, b []byte, off int64) error {
 	return err
 }
 
-// isUnsynced reports whether some of the bytes may be gone after a power cut.
-func (l *layered) isUnsynced() bool {
-	if l.spill == nil {
-		return false
-	}
-	if p, ok := l.base.(*pending); ok && l.below > 0 && p.unsynced() {
-		return true
-	}
-	return l.spill.isUnsynced()
-}
-
-// dirty is what differs from base, for an update that cuts only what changed.
-func (l *layered) dirty() []ipld.Range {
-	d := append(extents(nil), l.have...)
-	if l.base != nil && l.below < l.base.Size() {
-		d.add(l.below, l.base.Size()-l.below)
-	}
-	return d
-}
-
 // damagedContent is content that cannot be opened: every read fails.
 type damagedContent struct {
 	size int64
@@ -124,3 +67,4 @@ type damagedContent struct {
 
 func (d damagedContent) Size() int64                       { return d.size }
 func (d damagedContent) ReadAt([]byte, int64) (int, error) { return 0, d.err }
+func (d damagedContent) extent(int64) (int64, bool, error) { return 0, false, d.err }

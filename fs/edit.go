@@ -48,6 +48,8 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		if _, err := b.read(ver.Inline, 0); err != nil {
 			return v.fs.damaged(n, err)
 		}
+	case b.wholeBase() != nil:
+		ver.Content = *b.wholeBase()
 	default:
 		if b.spill != nil && (n.journaled || n.lastQuiet || first != nil) {
 			// The version takes the place of what an fsync may have promised, and that will be nowhere else.
@@ -58,6 +60,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		ver.Pending = true
 		p = v.newPending(n, ver.ID)
 	}
+	meta := n.metaWith(ver.ID, b)
 	err := v.update(func(t *txn) error {
 		if first != nil {
 			if err := first(t); err != nil {
@@ -77,7 +80,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		} else {
 			t.hold(p, op)
 		}
-		t.setMeta(n.file, n.meta)
+		t.setMeta(n.file, meta)
 		if n.journaled {
 			t.deleteJournal(n.file)
 		}
@@ -97,12 +100,22 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	if err := b.dropRetired(); err != nil {
 		v.fs.log.Warn("drop spill files", "err", err)
 	}
-	n.buf, n.journaled = nil, false
+	n.buf, n.journaled, n.meta = nil, false, meta
 	n.shown, n.shownVer = nil, tree.VersionID{}
 	n.replaces = []tree.VersionID{ver.ID}
 	n.lastQuiet = !closed
 	n.vol.fs.table.setDirty(n, false)
 	return nil
+}
+
+// metaWith is n's device-local record once ver, which b becomes, is shown.
+func (n *Node) metaWith(ver tree.VersionID, b *buffer) localMeta {
+	m := n.meta
+	m.holes, m.holesOf = 0, ver
+	if holes, err := b.sparse(b.baseHoles); err == nil { // what is damaged below counts as data
+		m.holes = holes
+	}
+	return m
 }
 
 // runQuiet ends edits of files that nobody has written to for a second.

@@ -19,6 +19,7 @@ var (
 	ErrNoAttr       = errors.New("no such attribute")
 	ErrTooBig       = errors.New("file too large")
 	ErrNoSpace      = errors.New("no space left")
+	ErrNoData       = errors.New("no data from there on")
 	ErrBusy         = errors.New("in use")
 	ErrNotSupported = errors.New("not supported")
 	// ErrDamaged says that bytes cannot be had back as they were written. Wrong bytes are never given instead.

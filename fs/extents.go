@@ -9,10 +9,10 @@ import (
 // extents is a set of byte ranges: sorted, not empty, neither overlapping nor touching.
 type extents []ipld.Range
 
-// add puts [off, off+n) into the set.
-func (e *extents) add(off, n int64) {
+// add puts [off, off+n) into the set, and returns how many of these bytes were not in it.
+func (e *extents) add(off, n int64) (grown int64) {
 	if n <= 0 {
-		return
+		return 0
 	}
 	end := off + n
 	s := *e
@@ -20,11 +20,12 @@ func (e *extents) add(off, n int64) {
 	if k := len(s); k > 0 && off >= s[k-1].Off {
 		last := &s[k-1]
 		if off <= last.Off+last.Len {
+			was := last.Len
 			last.Len = max(last.Len, end-last.Off)
-			return
+			return last.Len - was
 		}
 		*e = append(s, ipld.Range{Off: off, Len: n})
-		return
+		return n
 	}
 	i, _ := slices.BinarySearchFunc(s, off, func(r ipld.Range, off int64) int {
 		if r.Off+r.Len < off {
@@ -36,13 +37,48 @@ func (e *extents) add(off, n int64) {
 	for j < len(s) && s[j].Off <= end {
 		off = min(off, s[j].Off)
 		end = max(end, s[j].Off+s[j].Len)
+		grown -= s[j].Len
 		j++
 	}
 	*e = slices.Replace(s, i, j, ipld.Range{Off: off, Len: end - off})
+	return grown + end - off
 }
 
-// cut removes everything from size on.
-func (e *extents) cut(size int64) {
+// remove takes [off, off+n) out of the set, and returns how many of these bytes were in it.
+func (e *extents) remove(off, n int64) (shrunk int64) {
+	if n <= 0 || len(*e) == 0 {
+		return 0
+	}
+	end := off + n
+	s := *e
+	i, _ := slices.BinarySearchFunc(s, off, func(r ipld.Range, off int64) int {
+		if r.Off+r.Len <= off {
+			return -1
+		}
+		return 1
+	})
+	var rest []ipld.Range // of those that the range cuts
+	j := i
+	for ; j < len(s) && s[j].Off < end; j++ {
+		r := s[j]
+		shrunk += r.Len
+		if r.Off < off {
+			rest = append(rest, ipld.Range{Off: r.Off, Len: off - r.Off})
+			shrunk -= off - r.Off
+		}
+		if over := r.Off + r.Len - end; over > 0 {
+			rest = append(rest, ipld.Range{Off: end, Len: over})
+			shrunk -= over
+		}
+	}
+	if j > i {
+		*e = slices.Replace(s, i, j, rest...)
+	}
+	return shrunk
+}
+
+// cut removes everything from size on, and returns how many bytes that were.
+func (e *extents) cut(size int64) (shrunk int64) {
 	s := *e
 	for len(s) > 0 {
 		last := &s[len(s)-1]
@@ -50,12 +86,32 @@ func (e *extents) cut(size int64) {
 			break
 		}
 		if last.Off < size {
+			shrunk += last.Off + last.Len - size
 			last.Len = size - last.Off
 			break
 		}
+		shrunk += last.Len
 		s = s[:len(s)-1]
 	}
 	*e = s
+	return shrunk
+}
+
+// run says whether off is in the set, and where that changes, end at the latest.
+func (e extents) run(off, end int64) (int64, bool) {
+	i, _ := slices.BinarySearchFunc(e, off, func(r ipld.Range, off int64) int {
+		if r.Off+r.Len <= off {
+			return -1
+		}
+		return 1
+	})
+	switch {
+	case i == len(e):
+		return end, false
+	case e[i].Off > off:
+		return min(end, e[i].Off), false
+	}
+	return min(end, e[i].Off+e[i].Len), true
 }
 
 // total is the number of bytes in the set.

@@ -13,17 +13,22 @@ func TestExtentsAgreeWithFlags(t *testing.T) {
 		var flags [200]bool
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			off := rapid.IntRange(0, 199).Draw(t, "off")
-			if rapid.IntRange(0, 5).Draw(t, "what") == 0 {
-				e.cut(int64(off))
-				for i := off; i < 200; i++ {
-					flags[i] = false
-				}
-				continue
-			}
 			n := rapid.IntRange(0, 200-off).Draw(t, "n")
-			e.add(int64(off), int64(n))
+			before, told := e.total(), int64(0)
+			what := rapid.IntRange(0, 6).Draw(t, "what")
+			switch what {
+			case 0:
+				told, n = -e.cut(int64(off)), 200-off
+			case 1, 2:
+				told = -e.remove(int64(off), int64(n))
+			default:
+				told = e.add(int64(off), int64(n))
+			}
 			for i := off; i < off+n; i++ {
-				flags[i] = true
+				flags[i] = what > 2
+			}
+			if e.total() != before+told {
+				t.Fatalf("%d bytes became %d, and it said %+d", before, e.total(), told)
 			}
 		}
 		for i, r := range e {

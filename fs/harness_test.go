@@ -2,6 +2,7 @@ package fs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -58,6 +59,7 @@ type tb interface {
 type rig struct {
 	tb
 	disk   vfs.FS
+	dir    string // of the store; empty: "home"
 	boot   string // of the machine
 	keys   *identity.Keyring
 	clock  *clock
@@ -77,6 +79,16 @@ type fsOpened = Opened
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := rigOn(t, vfs.NewMem())
+	t.Cleanup(r.close)
+	return r
+}
+
+// rigOnDisk is newRig on a real disk, for files that memory does not hold.
+func rigOnDisk(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{tb: t, disk: vfs.Default, dir: t.TempDir() + "/home", keys: oneKeyring(), clock: &clock{at: start}}
+	r.open()
+	r.vol = r.mkdir(r.home, "notes")
 	t.Cleanup(r.close)
 	return r
 }
@@ -107,7 +119,7 @@ func (r *rig) open() {
 
 func (r *rig) tryOpen() (err error) {
 	r.logs = map[identity.VolumeID]fsOpened{}
-	if r.st, err = store.Open("home", store.Options{FS: r.disk, FlushEvery: -1}); err != nil {
+	if r.st, err = store.Open(cmp.Or(r.dir, "home"), store.Options{FS: r.disk, FlushEvery: -1}); err != nil {
 		return err
 	}
 	if r.blocks, err = ipld.OpenSegments(r.st, ipld.SegmentOptions{Size: 1 << 20}); err != nil {

@@ -3,6 +3,8 @@ package fs
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/internal/dagcbor"
@@ -23,6 +25,7 @@ type journal struct {
 	chunks uint64  // written so far
 	bytes  int64   // in them
 	have   extents // of the spill file, as of its last sync
+	holes  extents // over the base, as of then
 	spill  *spill  // the one that was synced
 }
 
@@ -42,6 +45,38 @@ type editRecord struct {
 	Base     tree.VersionID // what shows below the spill; zero: nothing
 	BaseAs   *ipld.Content  // its sealed form, if it has one
 	Boot     string         // the machine's boot in which a spill file was written that is not synced; empty: all is on disk
+	Holes    []ipld.Range   // zeros over the base
+}
+
+// oldEditRecord is the form of version 0.1.0, which knew no holes.
+type oldEditRecord struct {
+	_        struct{} `cbor:",toarray"`
+	File     tree.FileID
+	Local    bool
+	Seq      uint64
+	Size     int64
+	Mtime    int64
+	Replaces []tree.VersionID
+	Spill    uint64
+	Have     []ipld.Range
+	Below    int64
+	Base     tree.VersionID
+	BaseAs   *ipld.Content
+	Boot     string
+}
+
+func decodeEdit(val []byte) (rec editRecord, err error) {
+	if err = dagcbor.DecodeTrusted(val, &rec); err == nil {
+		return rec, nil
+	}
+	var old oldEditRecord
+	if dagcbor.DecodeTrusted(val, &old) != nil {
+		return rec, fmt.Errorf("record of an edit: %w: %w", ErrDamaged, err)
+	}
+	return editRecord{
+		File: old.File, Local: old.Local, Seq: old.Seq, Size: old.Size, Mtime: old.Mtime, Replaces: old.Replaces,
+		Spill: old.Spill, Have: old.Have, Below: old.Below, Base: old.Base, BaseAs: old.BaseAs, Boot: old.Boot,
+	}, nil
 }
 
 // journalLocked makes n's edit durable as it is now, without ending it. The caller holds n.mu.
@@ -62,11 +97,11 @@ func (n *Node) journalLocked() error {
 				return err
 			}
 			whole = true
-			j.spill, j.have = b.spill, append(extents(nil), b.have...)
+			j.spill, j.have, j.holes = b.spill, slices.Clone(b.have), slices.Clone(b.holes)
 		}
 	} else if !n.journaled || b.shrunk || j.spill != nil || j.bytes > journalLimit {
 		whole = true
-		j.spill, j.have = nil, nil
+		j.spill, j.have, j.holes = nil, nil, nil
 	}
 	err := n.vol.updateTo(store.OnDisk, func(t *txn) error {
 		if whole {
@@ -105,7 +140,7 @@ func (t *txn) journal(n *Node, j *journal, changed extents) error {
 	}
 	j.size = b.size
 	rec := n.record(b)
-	rec.Have = j.have
+	rec.Have, rec.Holes = j.have, j.holes
 	rec.Mtime = n.mtime
 	t.SetLocal(localKey(localJournal, n.file), dagcbor.Encode(rec))
 	t.setMeta(n.file, n.meta)
@@ -116,7 +151,7 @@ func (t *txn) journal(n *Node, j *journal, changed extents) error {
 func (n *Node) record(b *buffer) editRecord {
 	r := editRecord{
 		File: n.file, Local: n.local, Size: b.size, Mtime: n.mtime, Replaces: n.replaces,
-		Have: b.have, Below: b.below,
+		Have: b.have, Holes: b.holes, Below: b.below,
 	}
 	if b.spill == nil {
 		return r
@@ -178,13 +213,13 @@ func (t *txn) moveJournal(n *Node, file tree.FileID) error {
 	if n.buf == nil {
 		return nil
 	}
-	j := journal{spill: n.journal.spill, have: n.journal.have}
+	j := journal{spill: n.journal.spill, have: n.journal.have, holes: n.journal.holes}
 	changed := extents{{Off: 0, Len: n.buf.size}}
 	if n.buf.spill != nil {
 		if err := n.buf.spill.sync(); err != nil {
 			return err
 		}
-		j.spill, j.have, changed = n.buf.spill, n.buf.have, nil
+		j.spill, j.have, j.holes, changed = n.buf.spill, slices.Clone(n.buf.have), slices.Clone(n.buf.holes), nil
 	}
 	old := n.file
 	n.file = file

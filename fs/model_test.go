@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -16,8 +17,10 @@ func TestFileAgreesWithBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rigOn(t, vfs.NewMem())
 		defer r.close()
-		n := r.create(r.vol, "f")
-		var want []byte
+		n, g := r.create(r.vol, "f"), r.create(r.vol, "g")
+		var want, other []byte // other is g's, which is not open unless it is written
+		r.must(r.fs.Flush(g))
+		r.fs.Release(g, true)
 		open := true
 		size := rapid.Custom(func(t *rapid.T) int {
 			return rapid.OneOf(rapid.IntRange(0, 10_000), rapid.IntRange(memLimit-5000, memLimit+5000), rapid.IntRange(0, 3*memLimit)).Draw(t, "n")
@@ -43,7 +46,7 @@ func TestFileAgreesWithBytes(t *testing.T) {
 			r.same("read", b[:k], want[off:min(len(want), off+len(b))])
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			switch rapid.IntRange(0, 13).Draw(t, "what") {
+			switch rapid.IntRange(0, 18).Draw(t, "what") {
 			case 0, 1, 2:
 				reach()
 				off, k := size.Draw(t, "off"), rapid.IntRange(1, 5000).Draw(t, "len")
@@ -92,12 +95,52 @@ func TestFileAgreesWithBytes(t *testing.T) {
 				var err error
 				n, err = r.lookup(r.vol, "f")
 				r.must(err)
+				g, err = r.lookup(r.vol, "g")
+				r.must(err)
 				open = false
+			case 12, 13:
+				reach()
+				off, k := size.Draw(t, "off"), 1+size.Draw(t, "len")
+				a := Allocation{Zero: rapid.Bool().Draw(t, "zero"), KeepSize: rapid.Bool().Draw(t, "keep")}
+				r.must(r.fs.Allocate(n, int64(off), int64(k), a))
+				if !a.KeepSize {
+					want = append(want, make([]byte, max(0, off+k-len(want)))...)
+				}
+				if a.Zero && off < len(want) {
+					clear(want[off:min(len(want), off+k)])
+				}
+			case 14:
+				r.holes(n, want)
+			case 15:
+				reach()
+				off, k := size.Draw(t, "off"), 1+size.Draw(t, "len")
+				at := rapid.OneOf(rapid.Just(off), size).Draw(t, "at")
+				done, err := r.fs.Copy(g, int64(off), n, int64(at), int64(k))
+				r.must(err)
+				part := other[min(off, len(other)):min(off+int(done), len(other))]
+				if int64(len(part)) != done || done == 0 && off < len(other) {
+					t.Fatalf("copied %d of %d bytes at %d", done, k, off)
+				}
+				if done > 0 {
+					want = append(want, make([]byte, max(0, at+len(part)-len(want)))...)
+					copy(want[at:], part)
+				}
+			case 16:
+				other = pattern(size.Draw(t, "other"), byte(rapid.IntRange(0, 255).Draw(t, "seed")))
+				r.must(r.fs.Open(g, true, true))
+				r.write(g, 0, other)
+				if gap := rapid.IntRange(0, len(other)).Draw(t, "gap"); gap > 0 {
+					r.allocate(g, 0, int64(gap), Allocation{Zero: true})
+					clear(other[:gap])
+				}
+				r.must(r.fs.Flush(g))
+				r.fs.Release(g, true)
 			default:
 				check()
 			}
 		}
 		check()
+		r.holes(n, want)
 		r.same("f", r.bytesOf(n), want)
 		if open {
 			r.must(r.fs.Flush(n))
@@ -106,8 +149,43 @@ func TestFileAgreesWithBytes(t *testing.T) {
 		r.seal()
 		r.settled()
 		r.same("sealed", r.bytesOf(n), want)
+		r.same("other", r.bytesOf(g), other)
 		r.check()
 	})
+}
+
+// holes checks that the file has data wherever a byte is not zero, and how much of it there is at least.
+func (r *rig) holes(n NodeID, want []byte) {
+	r.Helper()
+	size, data := int64(len(want)), int64(0)
+	for off := int64(0); off < size; {
+		at, err := r.fs.SeekData(n, off)
+		if errors.Is(err, ErrNoData) {
+			at = size
+		} else {
+			r.must(err)
+		}
+		if at < off || at > size || !isZero(want[off:at]) {
+			r.Fatalf("no data from %d to %d", off, at)
+		}
+		if off = at; off == size {
+			break
+		}
+		hole, err := r.fs.SeekHole(n, off)
+		r.must(err)
+		if hole <= off || hole > size {
+			r.Fatalf("data from %d to %d", off, hole)
+		}
+		data += hole - off
+		off = hole
+	}
+	for _, off := range []int64{size, size + 1} {
+		_, err := r.fs.SeekHole(n, off)
+		r.wants(err, ErrNoData)
+	}
+	if a := r.attr(n); a.Data < 0 || a.Data > size {
+		r.Fatalf("%d of %d bytes are data", a.Data, size)
+	}
 }
 
 // A modelFile is what the model knows of an inode.

@@ -65,25 +65,48 @@ type orphan struct {
 type localMeta struct {
 	ctime, atime int64
 	ino          uint64 // st_ino if it is not the derived one: after an atomic save the path shows the new file's
+
+	holes   int64 // how many bytes of the version holesOf are in holes; 0: none, as far as is known
+	holesOf tree.VersionID
 }
 
+// holesIn is how many bytes of a version are in holes, as far as is known.
+func (m *localMeta) holesIn(v tree.VersionID) int64 {
+	if m.holes == 0 || m.holesOf != v {
+		return 0
+	}
+	return m.holes
+}
+
+const (
+	metaSize       = 24
+	sparseMetaSize = metaSize + 8 + 16
+)
+
 func (m localMeta) encode() []byte {
-	b := make([]byte, 24)
+	b := make([]byte, metaSize, sparseMetaSize)
 	binary.BigEndian.PutUint64(b, uint64(m.ctime))
 	binary.BigEndian.PutUint64(b[8:], uint64(m.atime))
 	binary.BigEndian.PutUint64(b[16:], m.ino)
+	if m.holes != 0 {
+		b = append(binary.BigEndian.AppendUint64(b, uint64(m.holes)), m.holesOf[:]...)
+	}
 	return b
 }
 
 func decodeMeta(b []byte) localMeta {
-	if len(b) != 24 {
+	if len(b) != metaSize && len(b) != sparseMetaSize {
 		return localMeta{}
 	}
-	return localMeta{
+	m := localMeta{
 		ctime: int64(binary.BigEndian.Uint64(b)),
 		atime: int64(binary.BigEndian.Uint64(b[8:])),
 		ino:   binary.BigEndian.Uint64(b[16:]),
 	}
+	if len(b) == sparseMetaSize {
+		m.holes, m.holesOf = int64(binary.BigEndian.Uint64(b[metaSize:])), tree.VersionID(b[metaSize+8:])
+	}
+	return m
 }
 
 // deriveIno gives a file its st_ino: 63 bits of a keyed hash, so that it is the same over restarts, needs no

@@ -230,6 +230,7 @@ func (n *Node) startLocked(ino tree.Inode, base content) {
 	}
 	if len(ino.Heads) > 0 {
 		n.buf.baseVer = ino.Heads[0].ID
+		n.buf.baseHoles = n.meta.holesIn(n.buf.baseVer)
 	}
 	n.mtime = ino.Mtime
 	if n.writers == 0 {
@@ -240,21 +241,10 @@ func (n *Node) startLocked(ino tree.Inode, base content) {
 
 // truncateLocked sets the size within an edit. Emptying never reads what was there, damaged or not.
 func (n *Node) truncateLocked(ino tree.Inode, size int64) error {
-	if n.buf == nil {
-		if size == 0 && ino.Kind == tree.File {
-			n.startLocked(ino, nil)
-		} else if err := n.beginEditLocked(ino); err != nil {
-			return err
-		}
+	if n.buf == nil && size == 0 && ino.Kind == tree.File {
+		n.startLocked(ino, nil)
 	}
-	if err := n.buf.truncate(size); err != nil {
-		if n.buf.idle() {
-			err = errors.Join(err, n.dropEditLocked())
-		}
-		return err
-	}
-	n.wroteLocked()
-	return nil
+	return n.changeLocked(ino, func(b *buffer) error { return b.truncate(size) })
 }
 
 // Flush is close(2) of a handle: it ends the edit. When it returns the bytes survive kill -9.

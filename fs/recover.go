@@ -8,7 +8,6 @@ import (
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
-	"github.com/rhizome-fs/rhizome/internal/dagcbor"
 )
 
 // recover takes up what an earlier run left: versions that were closed and not sealed, and edits
@@ -71,8 +70,7 @@ func (v *Volume) records(kind byte) ([]foundRecord, error) {
 				return false
 			}
 			copy(fr.id[:], k[1:])
-			if err := dagcbor.DecodeTrusted(val, &fr.rec); err != nil {
-				bad = fmt.Errorf("record of an edit: %w: %w", ErrDamaged, err)
+			if fr.rec, bad = decodeEdit(val); bad != nil {
 				return false
 			}
 			found = append(found, fr)
@@ -143,7 +141,7 @@ func (v *Volume) layer(l *layered, rec editRecord, id tree.VersionID) error {
 	}
 	l.spill = v.fs.spills.existing(rec.Spill)
 	l.spill.unsynced = true
-	l.have = rec.Have
+	l.have, l.holes = rec.Have, rec.Holes
 	l.below = rec.Below
 	base, err := v.base(rec)
 	if errors.Is(err, ErrDamaged) {
@@ -181,7 +179,7 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 		if err := v.layer(&b.layered, rec, tree.VersionID{}); err != nil {
 			return err
 		}
-		b.baseVer = rec.Base
+		b.baseVer, b.held = rec.Base, b.have.total()
 	} else {
 		b.mem = []byte{}
 	}

@@ -52,6 +52,18 @@ func (p *pending) ReadAt(b []byte, off int64) (int, error) {
 	return p.bytes.ReadAt(b, off)
 }
 
+func (p *pending) extent(off int64) (int64, bool, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.now != nil {
+		return p.now.extent(off)
+	}
+	if p.lost {
+		return 0, false, ErrDamaged
+	}
+	return p.bytes.extent(off)
+}
+
 func (p *pending) sealedForm() *ipld.Content {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -100,9 +112,9 @@ func (p *pending) toDisk() error {
 		if !ok {
 			return nil // sealed meanwhile
 		}
-		var rec editRecord
-		if err := dagcbor.DecodeTrusted(val, &rec); err != nil {
-			return fmt.Errorf("record of an edit: %w", err)
+		rec, err := decodeEdit(val)
+		if err != nil {
+			return err
 		}
 		rec.Boot = ""
 		t.SetLocal(key, dagcbor.Encode(rec))
@@ -346,8 +358,8 @@ func (t *txn) settle(base tree.VersionID, c ipld.Content) {
 		type change struct{ key, val []byte }
 		var changes []change
 		t.ScanLocal([]byte{kind}, []byte{kind}, func(k, val []byte) bool {
-			var rec editRecord
-			if dagcbor.DecodeTrusted(val, &rec) == nil && rec.Base == base && rec.BaseAs == nil {
+			rec, err := decodeEdit(val)
+			if err == nil && rec.Base == base && rec.BaseAs == nil {
 				rec.BaseAs = &c
 				changes = append(changes, change{append([]byte(nil), k...), dagcbor.Encode(rec)})
 			}

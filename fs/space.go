@@ -35,6 +35,17 @@ func (s *space) check(n int64) error {
 	return nil
 }
 
+// has is check without taking anything: the bytes are not about to be written.
+func (s *space) has(n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refreshLocked()
+	if !s.unsure && s.is.Free < n {
+		return ErrNoSpace
+	}
+	return nil
+}
+
 func (s *space) refreshLocked() {
 	if now := time.Now(); now.Sub(s.asked) > spaceMaxAge {
 		s.asked = now

@@ -2,6 +2,7 @@ package ipld
 
 import (
 	"container/list"
+	"sort"
 	"sync"
 )
 
@@ -30,6 +31,11 @@ type cached struct {
 type section struct {
 	chunks []chunk
 	ends   []int64
+}
+
+// at is the number of the chunk that holds the byte at off of the section.
+func (s *section) at(off int64) int {
+	return sort.Search(len(s.ends), func(i int) bool { return s.ends[i] > off })
 }
 
 // An openedBranch is a branch, and as what it was checked.

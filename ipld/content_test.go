@@ -228,6 +228,84 @@ func TestUpdateCostsWhatIsDirty(t *testing.T) {
 	}
 }
 
+// A holey file says where nothing was written, and counts what is read of it.
+type holey struct{ *sparse }
+
+func (h holey) IsHole(off, n int64) bool {
+	for _, r := range h.runs {
+		if r.off < off+n && off < r.off+int64(len(r.data)) {
+			return false
+		}
+	}
+	return true
+}
+
+// What became zeros is not read, however much it is.
+func TestHugeHoleIsNotRead(t *testing.T) {
+	s, st, ctx := testSealer(), NewMemory(), context.Background()
+	file := holey{&sparse{size: 1 << 40}}
+	file.write(1<<30, noise(1, 100_000))
+	file.write(1<<39, noise(2, 20<<20))
+	c, err := s.Update(ctx, st, Content{}, file.size, []Range{{1 << 30, 100_000}, {1 << 39, 20 << 20}}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.runs, file.read = file.runs[:1], 0 // all behind is a hole now
+	file.write(1<<39+5<<20, []byte("kept"))
+	hole := Range{1<<30 + 100_000, 1 << 40}
+	c, err = s.Update(ctx, st, c, file.size, []Range{hole}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file.read > 20<<20 {
+		t.Errorf("read %d bytes", file.read)
+	}
+	if want, err := s.Update(ctx, st, Content{}, file.size, []Range{{1 << 30, 100_000}, {1<<39 + 5<<20, 4}}, file.sparse); err != nil || c != want {
+		t.Errorf("%v: it is not what a write gives", err)
+	}
+}
+
+// Extents agree with the bytes: what is a hole is zeros, and what was never written is a hole but for the chunks around.
+func TestExtents(t *testing.T) {
+	s, ctx := testSealer(), context.Background()
+	for _, size := range []int64{100, 100 << 10, 3 << 20, 20 << 20, 1 << 40, 1<<63 - 1} {
+		st := NewMemory()
+		file := &sparse{size: size}
+		var dirty []Range
+		for _, off := range []int64{0, size / 3, size - 90} {
+			file.write(off, noise(uint64(off), 90))
+			dirty = append(dirty, Range{off, 90})
+		}
+		c, err := s.Update(ctx, st, Content{}, size, dirty, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := OpenContent(st, c)
+		data := int64(0)
+		for off := int64(0); off < size; {
+			end, isData, err := r.Extent(off)
+			if err != nil || end <= off || end > size {
+				t.Fatalf("%d bytes: the run at %d ends at %d: %v", size, off, end, err)
+			}
+			if isData {
+				data += end - off
+			}
+			for _, d := range dirty {
+				if !isData && d.Off < end && off < d.Off+d.Len {
+					t.Fatalf("%d bytes: written at %d, and there is a hole from %d to %d", size, d.Off, off, end)
+				}
+			}
+			off = end
+		}
+		if data > 6*MaxChunk {
+			t.Errorf("%d bytes: %d are data", size, data)
+		}
+		if _, _, err := r.Extent(size); !errors.Is(err, io.EOF) {
+			t.Errorf("at the end: %v", err)
+		}
+	}
+}
+
 func TestHugeSparse(t *testing.T) {
 	s, st := testSealer(), NewMemory()
 	for _, size := range []int64{1 << 40, 1<<63 - 1} {

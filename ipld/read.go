@@ -3,7 +3,6 @@ package ipld
 import (
 	"fmt"
 	"io"
-	"sort"
 )
 
 // A Reader reads content. Its methods may be called from any goroutine.
@@ -52,28 +51,63 @@ func (r *Reader) readSome(p []byte, off int64) (int, error) {
 	if r.c.Depth == 0 {
 		return r.copyChunk(p, r.c.Root, off, r.c.Size)
 	}
-	link, base := r.c.Root, int64(0)
+	s, base, end, err := r.find(off)
+	if err != nil {
+		return 0, err
+	}
+	if s == nil {
+		return zeros(p, end-off), nil
+	}
+	i := s.at(off - base)
+	c := s.chunks[i]
+	return r.copyChunk(p, c.link, off-base-(s.ends[i]-c.size), c.size)
+}
+
+// find returns the section that off lies in, and where it begins; or nil, and where the hole ends that off lies in.
+func (r *Reader) find(off int64) (s *section, base, end int64, err error) {
+	link := r.c.Root
 	for level := int(r.c.Depth); level > 1; level-- {
 		b, err := r.cache.branch(r.st, link, level, childrenFor(level, min(r.c.Size-base, span(level))))
 		if err != nil {
-			return 0, err
+			return nil, 0, 0, err
 		}
 		below := span(level - 1)
 		i := (off - base) / below
 		base += i * below
 		link = b[i]
 		if link.IsZero() {
-			return zeros(p, below-(off-base)), nil
+			return nil, base, base + min(below, r.c.Size-base), nil
 		}
 	}
-	s, err := r.cache.section(r.st, link, min(r.c.Size-base, SectionSize))
-	if err != nil {
-		return 0, err
+	s, err = r.cache.section(r.st, link, min(r.c.Size-base, SectionSize))
+	return s, base, 0, err
+}
+
+// Extent tells what is at off, which lies before the end: data, or a hole, and where that run of chunks ends. What
+// follows may be of the same kind. It reads nodes and no leaves.
+func (r *Reader) Extent(off int64) (end int64, data bool, err error) {
+	if err := r.c.Check(); err != nil {
+		return 0, false, fmt.Errorf("look for holes: %w", err)
 	}
-	at := off - base
-	i := sort.Search(len(s.ends), func(i int) bool { return s.ends[i] > at })
-	c := s.chunks[i]
-	return r.copyChunk(p, c.link, at-(s.ends[i]-c.size), c.size)
+	if off < 0 || off >= r.c.Size {
+		return 0, false, fmt.Errorf("look for holes at %d of %d bytes: %w", off, r.c.Size, io.EOF)
+	}
+	if r.c.Depth == 0 {
+		return r.c.Size, !r.c.Root.IsZero(), nil
+	}
+	s, base, end, err := r.find(off)
+	if err != nil {
+		return 0, false, fmt.Errorf("look for holes at %d: %w", off, err)
+	}
+	if s == nil {
+		return end, false, nil
+	}
+	i := s.at(off - base)
+	hole := s.chunks[i].link.IsZero()
+	for i+1 < len(s.chunks) && s.chunks[i+1].link.IsZero() == hole {
+		i++
+	}
+	return base + s.ends[i], !hole, nil
 }
 
 // copyChunk copies from the chunk of size bytes that link opens, from off on.

@@ -20,7 +20,7 @@ func (s *Sealer) Write(ctx context.Context, st Store, r io.ReaderAt, size int64)
 // grows by truncate, or a sparse file written from nothing, costs what was written and not its size.
 // Only chunks that a dirty range touches are read and sealed anew, some of their neighbours until the
 // cuts agree again, and the nodes above them. The result is what Write would return for the same bytes.
-// Ranges may be in any order, overlap, and reach beyond size.
+// Ranges may be in any order, overlap, and reach beyond size. If r is a Holey, sections of zeros are not read either.
 func (s *Sealer) Update(ctx context.Context, st Store, old Content, size int64, dirty []Range, r io.ReaderAt) (Content, error) {
 	if size < 0 {
 		return Content{}, fmt.Errorf("write content: size %d", size)
@@ -33,6 +33,7 @@ func (s *Sealer) Update(ctx context.Context, st Store, old Content, size int64, 
 		return old, nil
 	}
 	w := &writer{ctx: ctx, s: s, st: st, r: r, size: size, dirty: dirty}
+	w.holey, _ = r.(Holey)
 	w.scratch = s.getScratch()
 	defer s.scratch.Put(w.scratch)
 	c, err := w.content(old)
@@ -43,6 +44,12 @@ func (s *Sealer) Update(ctx context.Context, st Store, old Content, size int64, 
 		return Content{}, fmt.Errorf("write content: %w", err)
 	}
 	return c, nil
+}
+
+// A Holey knows some zeros of what it reads without reading them.
+type Holey interface {
+	// IsHole reports whether all n bytes at off are zeros. It says so only if that costs next to nothing.
+	IsHole(off, n int64) bool
 }
 
 // changed returns what differs: sorted, disjoint, within size. Where the end moved, the chunk at the
@@ -88,6 +95,7 @@ type writer struct {
 	s     *Sealer
 	st    Store
 	r     io.ReaderAt
+	holey Holey // r, if it is one
 	size  int64
 	dirty []Range
 	*scratch
@@ -141,6 +149,9 @@ func (w *writer) content(old Content) (Content, error) {
 
 // tree builds the tree of a level that begins at base, from what was there.
 func (w *writer) tree(level int, base int64, was subtree) (Link, error) {
+	if w.holey != nil && w.holey.IsHole(base, min(w.size-base, span(level))) {
+		return Link{}, nil
+	}
 	if level == 1 {
 		chunks, err := w.section(base, was)
 		if err != nil {

@@ -18,7 +18,7 @@ const ttl = uint64(24 * time.Hour / time.Second)
 func fillAttr(a fs.Attr, out *fuse.Attr) {
 	out.Ino = a.Ino
 	out.Size = uint64(a.Size)
-	out.Blocks = (out.Size + 511) / 512
+	out.Blocks = uint64(a.Data+511) / 512
 	out.Blksize = 4096
 	out.Mode = a.Mode
 	out.Nlink = a.Nlink

@@ -36,6 +36,8 @@ func toErrno(err error) fuse.Status {
 		{fs.ErrTooBig, unix.EFBIG},
 		{fs.ErrNoSpace, unix.ENOSPC},
 		{unix.ENOSPC, unix.ENOSPC},
+		{unix.EFBIG, unix.EFBIG}, // a spill file's, larger than the file system below takes
+		{fs.ErrNoData, unix.ENXIO},
 		{fs.ErrBusy, unix.EBUSY},
 		{fs.ErrNotSupported, unix.EOPNOTSUPP},
 		{context.Canceled, unix.EINTR},
