@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,7 @@ func TestAgent(t *testing.T) {
 		t.SkipNow()
 	}
 	a := agent{calls: calls(), fds: map[string]int{}, seen: map[string]unix.Stat_t{}}
+	maps.Copy(a.calls, dataCalls())
 	unix.Umask(0o022)
 	out := bufio.NewWriter(os.Stdout)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); out.Flush() {
