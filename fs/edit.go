@@ -132,6 +132,9 @@ func (f *FS) runQuiet(ctx context.Context) {
 			if err := f.spills.reap(); err != nil {
 				f.log.Error("clean up", "err", err)
 			}
+			if err := f.saveAtimes(); err != nil {
+				f.log.Error("store access times", "err", err)
+			}
 		}
 		for _, v := range f.allVolumes() {
 			if err := v.merge(); err != nil {

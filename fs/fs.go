@@ -68,6 +68,8 @@ type FS struct {
 	// invalidate tells the kernel what changed behind its back; set once before the mount serves.
 	invalidate atomic.Pointer[Invalidator]
 
+	atime Atime // set once before the mount serves
+
 	opening sync.Mutex // held while a volume is opened
 
 	mu         sync.Mutex
@@ -103,6 +105,7 @@ func New(o Options) (*FS, error) {
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
+	f.atime.Never = true
 	f.seal.wake = make(chan struct{}, 1)
 	f.space.st = o.Store
 	top := &Node{id: Root, ino: uint64(Root), lookups: 1}
@@ -240,6 +243,9 @@ func (f *FS) Finish() error {
 		if err := f.endEdit(n, true); err != nil && first == nil {
 			first = err
 		}
+	}
+	if err := f.saveAtimes(); err != nil && first == nil {
+		first = err
 	}
 	if err := f.Sync(); err != nil && first == nil {
 		first = err

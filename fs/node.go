@@ -22,9 +22,10 @@ type Node struct {
 	id  NodeID
 	vol *Volume // nil: the mount's top
 
-	lookups uint64        // guarded by table.mu: the kernel's references
-	dirty   atomic.Bool   // an edit goes on: buf is not nil
-	misses  atomic.Uint32 // names that were looked for in this directory in vain
+	lookups  uint64        // guarded by table.mu: the kernel's references
+	accessed bool          // guarded by table.mu: its atime is not stored
+	dirty    atomic.Bool   // an edit goes on: buf is not nil
+	misses   atomic.Uint32 // names that were looked for in this directory in vain
 
 	mu     sync.Mutex
 	file   tree.FileID
@@ -127,15 +128,17 @@ type nodeKey struct {
 
 // table holds the nodes. One inode is one node, whatever its names.
 type table struct {
-	mu    sync.Mutex
-	next  NodeID
-	byID  map[NodeID]*Node
-	of    map[nodeKey]*Node
-	dirty map[*Node]struct{}
+	mu       sync.Mutex
+	next     NodeID
+	byID     map[NodeID]*Node
+	of       map[nodeKey]*Node
+	dirty    map[*Node]struct{}
+	accessed map[*Node]struct{}
 }
 
 func newTable() *table {
-	return &table{next: Root, byID: map[NodeID]*Node{}, of: map[nodeKey]*Node{}, dirty: map[*Node]struct{}{}}
+	return &table{next: Root, byID: map[NodeID]*Node{}, of: map[nodeKey]*Node{}, dirty: map[*Node]struct{}{},
+		accessed: map[*Node]struct{}{}}
 }
 
 func (t *table) get(id NodeID) (*Node, bool) {
@@ -220,7 +223,7 @@ func (t *table) dropIdle(n *Node) {
 }
 
 func (t *table) dropIdleLocked(n *Node) {
-	if n.lookups == 0 && n.id != Root && !n.dirty.Load() {
+	if n.lookups == 0 && n.id != Root && !n.dirty.Load() && !n.accessed {
 		t.dropLocked(n)
 	}
 }

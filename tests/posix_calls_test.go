@@ -2,7 +2,9 @@ package tests
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +92,16 @@ func calls() map[string]agentCall {
 			st2, err2 := a.stat(s[1], unix.AT_SYMLINK_NOFOLLOW)
 			st.Atim, st2.Atim = unix.Timespec{}, unix.Timespec{}
 			return fmt.Sprint(st == st2, err, err2), nil
+		}},
+		"accessed": {1, func(a *agent, s []string) (string, error) { // has the atime changed since it was last asked for?
+			st, err := a.stat(s[0], unix.AT_SYMLINK_NOFOLLOW)
+			old := a.seen["atime of "+s[0]]
+			a.seen["atime of "+s[0]] = st
+			return fmt.Sprint("accessed ", cmp.Compare(st.Atim.Nano(), old.Atim.Nano())), err
+		}},
+		"cat": {1, func(a *agent, s []string) (string, error) {
+			b, err := os.ReadFile(s[0])
+			return fmt.Sprint(len(b)), err
 		}},
 		"changed": {1, func(a *agent, s []string) (string, error) { return a.changed(s[0]) }},
 		"times": {1, func(a *agent, s []string) (string, error) { // what utimens set: whole

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -19,7 +21,7 @@ var (
 func TestPosixRandom(t *testing.T) {
 	t.Parallel()
 	privately(t, func() {
-		s := newStage(t, "")
+		s := newStage(t, "", unix.MS_RELATIME)
 		until := time.Now().Add(time.Duration(*posixSeconds) * time.Second)
 		seed := *posixSeed
 		if seed == 0 {

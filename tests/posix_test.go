@@ -37,7 +37,7 @@ type actor struct {
 	out *bufio.Reader
 }
 
-func newStage(t *testing.T, options string) *stage {
+func newStage(t *testing.T, options string, plainFlags uintptr) *stage {
 	t.Helper()
 	r := newRig(t).start("-o", "allow_other,suid,dev,"+options)
 	s := &stage{r: r, mount: r.me("posix"), plain: filepath.Join(r.user, "plain"), actors: map[string][2]*actor{}}
@@ -47,7 +47,7 @@ func newStage(t *testing.T, options string) *stage {
 	if err := os.Mkdir(s.plain, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("plain", s.plain, "tmpfs", unix.MS_RELATIME, ""); err != nil {
+	if err := unix.Mount("plain", s.plain, "tmpfs", plainFlags, ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(s.plain, unix.MNT_DETACH) })
@@ -137,7 +137,7 @@ func tick() {
 func TestPosix(t *testing.T) {
 	t.Parallel()
 	privately(t, func() {
-		s := newStage(t, "")
+		s := newStage(t, "", unix.MS_RELATIME)
 		scripts, err := filepath.Glob("testdata/posix/*.txt")
 		if err != nil || len(scripts) == 0 {
 			t.Fatal("no scripts", err)
@@ -147,12 +147,33 @@ func TestPosix(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			name := strings.TrimSuffix(filepath.Base(path), ".txt")
-			for i, part := range strings.Split(string(text), "\n---\n") {
-				s.runFor(t, fmt.Sprintf("%s.%d", name, i), part)
-			}
+			s.runAll(t, strings.TrimSuffix(filepath.Base(path), ".txt"), string(text))
 		}
 	})
+}
+
+// TestPosixAtime runs one script on mounts that differ in what reading changes.
+func TestPosixAtime(t *testing.T) {
+	t.Parallel()
+	privately(t, func() {
+		text, err := os.ReadFile("testdata/atime.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for options, flags := range map[string]uintptr{
+			"relatime": unix.MS_RELATIME, "strictatime": unix.MS_STRICTATIME, "noatime": unix.MS_NOATIME,
+			"relatime,nodiratime": unix.MS_RELATIME | unix.MS_NODIRATIME,
+		} {
+			newStage(t, options, flags).runAll(t, options, string(text))
+		}
+	})
+}
+
+// runAll runs the scripts of a file.
+func (s *stage) runAll(t *testing.T, name, text string) {
+	for i, part := range strings.Split(text, "\n---\n") {
+		s.runFor(t, fmt.Sprintf("%s.%d", name, i), part)
+	}
 }
 
 // runFor runs a script, once for each word if it begins with "for NAME in WORDS".
@@ -168,7 +189,7 @@ func (s *stage) runFor(t *testing.T, name, script string) {
 		}
 	}
 	s.base(t, name)
-	timed := strings.Contains(script, " changed ")
+	timed := strings.Contains(script, " changed ") || strings.Contains(script, " accessed ")
 	for i, line := range lines {
 		line, want, fixed := strings.Cut(line, " = ")
 		w := strings.Fields(line)

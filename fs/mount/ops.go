@@ -19,12 +19,19 @@ type Ops struct {
 	now                func() time.Time
 	block              func(h *fuse.InHeader)
 	stale              func(node uint64)
+	seeReads           bool // the kernel shall not answer reads that change an atime
 }
 
-// NewOps returns the operations on f. block is called before a handler waits for the disk, stale when the kernel must ask for a
-// node's attributes anew.
-func NewOps(f *fs.FS, now func() time.Time, block func(h *fuse.InHeader), stale func(node uint64)) *Ops {
-	return &Ops{RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: f, now: now, block: block, stale: stale}
+// NewOps returns the operations on f, for a mount with these options. block is called before a handler waits for the disk, stale when
+// the kernel must ask for a node's attributes anew.
+func NewOps(f *fs.FS, opts Options, now func() time.Time, block func(h *fuse.InHeader), stale func(node uint64)) *Ops {
+	f.SetAtime(fs.Atime{
+		Never: opts.NoAtime || opts.ReadOnly, Always: opts.StrictAtime, NeverDir: opts.NoDirAtime,
+	})
+	return &Ops{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: f, now: now, block: block, stale: stale,
+		seeReads: opts.StrictAtime || opts.RelAtime,
+	}
 }
 
 // String names the file system in logs.
@@ -90,6 +97,9 @@ func (o *Ops) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) 
 // Readlink answers a symlink's target.
 func (o *Ops) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
 	target, err := o.fs.Readlink(node(h.NodeId))
+	if err == nil {
+		o.fs.Accessed(node(h.NodeId), false)
+	}
 	return target, toErrno(err)
 }
 

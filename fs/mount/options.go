@@ -20,7 +20,9 @@ type Options struct {
 	Sync        bool // every write is an fsync; names are not synced
 	NoAtime     bool
 	StrictAtime bool // with neither of the two: relatime
-	NoDirAtime  bool // as NoAtime, for directories
+	// RelAtime is said explicitly: the first read after a change is seen, even if the kernel has the bytes, which costs a request.
+	RelAtime   bool
+	NoDirAtime bool // as NoAtime, for directories
 
 	// AllowOther lets other users in; the kernel checks their permissions as on any file system. For an ordinary
 	// user the machine's /etc/fuse.conf must say user_allow_other.
@@ -70,12 +72,14 @@ func (o *Options) set(word string) error {
 		o.NoSymFollow = word == "nosymfollow"
 	case "sync", "async":
 		o.Sync = word == "sync"
-	case "atime", "relatime", "norelatime", "nostrictatime":
-		o.NoAtime, o.StrictAtime = false, false
+	case "atime", "norelatime", "nostrictatime":
+		o.NoAtime, o.StrictAtime, o.RelAtime = false, false, false
+	case "relatime":
+		o.NoAtime, o.StrictAtime, o.RelAtime = false, false, true
 	case "noatime":
-		o.NoAtime, o.StrictAtime = true, false
+		o.NoAtime, o.StrictAtime, o.RelAtime = true, false, false
 	case "strictatime":
-		o.NoAtime, o.StrictAtime = false, true
+		o.NoAtime, o.StrictAtime, o.RelAtime = false, true, false
 	case "diratime", "nodiratime":
 		o.NoDirAtime = word == "nodiratime"
 	case "allow_other":

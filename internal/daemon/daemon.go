@@ -149,7 +149,7 @@ func (d *daemon) serve(ctx context.Context, mo mount.Options) (err error) {
 	d.fs.SetInvalidator(invalidator{d.conn})
 	served := make(chan error, 1)
 	stale := func(node uint64) { d.conn.InvalInode(node, -1, 0) }
-	go func() { served <- d.conn.Serve(mount.NewOps(d.fs, coarseNow, d.conn.MayBlock, stale)) }()
+	go func() { served <- d.conn.Serve(mount.NewOps(d.fs, mo, coarseNow, d.conn.MayBlock, stale)) }()
 	listener, err := control.Listen(d.opts.Home)
 	if err != nil {
 		return errors.Join(err, d.unmountAnyhow(), <-served)
