@@ -38,6 +38,7 @@ type rig struct {
 	env   []string
 	who   *syscall.Credential // nil: as the test
 	whole *rig                // whose daemon it is, if it is only a part
+	watch *time.Timer         // ends what takes too long
 
 	mu     sync.Mutex
 	daemon *exec.Cmd
@@ -61,10 +62,13 @@ func newRig(t testing.TB) *rig {
 	r.env = append(os.Environ(), "HOME="+user, "XDG_STATE_HOME="+filepath.Dir(r.state), "RHIZOME_HOME="+r.home,
 		"PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "TZ=UTC", "LANG=C.UTF-8", "M="+r.me())
 	t.Cleanup(r.clean)
-	watch := time.AfterFunc(rigBound, func() { r.abort("the test takes too long") })
-	t.Cleanup(func() { watch.Stop() })
+	r.watch = time.AfterFunc(rigBound, func() { r.abort("the test takes too long") })
+	t.Cleanup(func() { r.watch.Stop() })
 	return r
 }
+
+// bound gives the test so long from now.
+func (r *rig) bound(d time.Duration) { r.watch.Reset(d) }
 
 // in is the same user in another test, a part of r's.
 func (r *rig) in(t testing.TB) *rig {
