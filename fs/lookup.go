@@ -34,8 +34,15 @@ func (f *FS) dirOf(id NodeID) (*Node, error) {
 	return n, nil
 }
 
-// Lookup finds name in a directory and counts a reference of the kernel.
+// Lookup finds name in a directory and counts a reference of the kernel. "." and ".." are for file handles: parent may be a node that
+// has been forgotten, and no directory.
 func (f *FS) Lookup(parent NodeID, name string) (Entry, error) {
+	switch name {
+	case ".":
+		return f.self(parent)
+	case "..":
+		return f.above(parent)
+	}
 	dir, err := f.nodeOf(parent)
 	if err != nil {
 		return Entry{}, err

@@ -11,7 +11,7 @@ import (
 	"github.com/rhizome-fs/rhizome/fs/tree"
 )
 
-// A NodeID is what the kernel calls an inode by while it knows it. It is not st_ino.
+// A NodeID is what the kernel calls an inode by while it knows it, and a file handle for ever. It is not st_ino.
 type NodeID uint64
 
 // Root is the mount's top.
@@ -129,7 +129,6 @@ type nodeKey struct {
 // table holds the nodes. One inode is one node, whatever its names.
 type table struct {
 	mu       sync.Mutex
-	next     NodeID
 	byID     map[NodeID]*Node
 	of       map[nodeKey]*Node
 	dirty    map[*Node]struct{}
@@ -137,7 +136,7 @@ type table struct {
 }
 
 func newTable() *table {
-	return &table{next: Root, byID: map[NodeID]*Node{}, of: map[nodeKey]*Node{}, dirty: map[*Node]struct{}{},
+	return &table{byID: map[NodeID]*Node{}, of: map[nodeKey]*Node{}, dirty: map[*Node]struct{}{},
 		accessed: map[*Node]struct{}{}}
 }
 
@@ -174,8 +173,7 @@ func (t *table) ref(v *Volume, file tree.FileID, local bool, lookups uint64, met
 	defer t.mu.Unlock()
 	n, ok := t.of[nodeKey{v, file}]
 	if !ok {
-		t.next++
-		n = &Node{id: t.next, vol: v, file: file, local: local, meta: m, ino: ino}
+		n = &Node{id: t.newIDLocked(v, file), vol: v, file: file, local: local, meta: m, ino: ino}
 		t.byID[n.id] = n
 		t.of[nodeKey{v, file}] = n
 	}

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -52,7 +53,7 @@ func (dir *Node) findHere(name []byte) (place, error) {
 // lockNodes locks several nodes in the order of their numbers, each once.
 func lockNodes(ns ...*Node) (unlock func()) {
 	ns = slices.DeleteFunc(slices.Clone(ns), func(n *Node) bool { return n == nil })
-	slices.SortFunc(ns, func(a, b *Node) int { return int(a.id) - int(b.id) })
+	slices.SortFunc(ns, func(a, b *Node) int { return cmp.Compare(a.id, b.id) })
 	ns = slices.Compact(ns)
 	for _, n := range ns {
 		n.mu.Lock()

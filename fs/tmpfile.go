@@ -56,8 +56,7 @@ func (t *table) unnamed(v *Volume, o *orphan, local bool, meta localMeta) *Node 
 	ino := deriveIno(v.inoKey, v.id, o.ino.ID)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.next++
-	n := &Node{id: t.next, vol: v, lookups: 1, file: o.ino.ID, local: local, ino: ino, meta: meta, orphan: o}
+	n := &Node{id: t.newIDLocked(v, o.ino.ID), vol: v, lookups: 1, file: o.ino.ID, local: local, ino: ino, meta: meta, orphan: o}
 	t.byID[n.id] = n
 	return n
 }

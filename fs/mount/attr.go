@@ -72,7 +72,9 @@ func join(sec uint64, ns uint32) int64 {
 
 func fillEntry(e fs.Entry, out *fuse.EntryOut) {
 	out.NodeId = uint64(e.Node)
-	out.Generation = 1
+	if e.Node != fs.Root { // the kernel wants 0 for that
+		out.Generation = 1 // a number of a node is never another file's
+	}
 	out.EntryValid, out.AttrValid = ttl, ttl
 	fillAttr(e.Attr, &out.Attr)
 }

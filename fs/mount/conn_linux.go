@@ -144,6 +144,7 @@ func (c *Conn) MayBlock(h *fuse.InHeader) { c.loop.handOver(h.Unique) }
 //   - ATOMIC_O_TRUNC: O_TRUNC comes with OPEN, so that truncate-and-write is one edit.
 //   - POSIX_ACL: the kernel checks permissions by ACLs, and keeps them as long as attributes. SETXATTR_EXT: it says when setting one
 //     takes set-gid away. DONT_MASK: the umask comes with the request, since a default ACL takes its place.
+//   - EXPORT_SUPPORT: file handles work when the kernel has forgotten the file, by a lookup of ".".
 //   - NO_OPENDIR_SUPPORT: OPENDIR may answer ENOSYS, and the kernel caches directories by itself.
 //   - go-fuse adds ASYNC_READ, BIG_WRITES, MAX_PAGES, PARALLEL_DIROPS, READDIRPLUS and AUTO_INVAL_DATA.
 //   - Not PASSTHROUGH: it would forbid overlayfs on top of the mount, and we never use it.
@@ -157,7 +158,7 @@ func protocolOptions(log *slog.Logger) *fuse.MountOptions {
 		DisableSplice: true,
 		EnableAcl:     true,
 		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_NO_OPENDIR_SUPPORT |
-			fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT,
+			fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT | fuse.CAP_EXPORT_SUPPORT,
 		DisabledCapabilities: fuse.CAP_PASSTHROUGH | fuse.CAP_NO_OPEN_SUPPORT,
 		Logger:               slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		PanicHandler: func(cause any) fuse.Status {

@@ -100,6 +100,17 @@ func ReadDir(r eventlog.Reader, dir FileID, after uint64, fn func(cookie uint64,
 	})
 }
 
+// FilesFrom calls fn for the living files whose ids begin with prefix until it returns false.
+func FilesFrom(r eventlog.Reader, prefix []byte, fn func(Inode) bool) {
+	r.Scan(append([]byte{keyInode}, prefix...), nil, func(k, v []byte) bool {
+		if len(k) != 17 {
+			return true
+		}
+		ino, alias, ok := parseInode(FileID(k[1:]), v)
+		return !ok || alias != (FileID{}) || ino.Nlink == 0 || fn(ino)
+	})
+}
+
 // GetXattr reads an extended attribute of a living or dead file. id is not an alias.
 func GetXattr(r eventlog.Reader, id FileID, name []byte) ([]byte, bool) {
 	return r.Get(xattrKey(id, name))
