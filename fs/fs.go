@@ -219,7 +219,7 @@ func (f *FS) Sync() error {
 	var first error
 	for _, n := range f.table.edits() {
 		n.mu.Lock()
-		if err := n.journalLocked(); err != nil && first == nil {
+		if err := n.journalLocked(store.OnDisk); err != nil && first == nil {
 			first = err
 		}
 		n.mu.Unlock()

@@ -79,8 +79,11 @@ func decodeEdit(val []byte) (rec editRecord, err error) {
 	}, nil
 }
 
-// journalLocked makes n's edit durable as it is now, without ending it. The caller holds n.mu.
-func (n *Node) journalLocked() error {
+// journals reports whether handing the edit over by its journal is no matter of syncing much.
+func (b *buffer) journals() bool { return b.spill == nil || b.unsynced.total() <= journalAtOnce }
+
+// journalLocked makes n's edit as durable as d says, as it is now, without ending it. The caller holds n.mu.
+func (n *Node) journalLocked(d store.Durability) error {
 	if n.buf == nil || n.orphan != nil {
 		return nil
 	}
@@ -88,6 +91,9 @@ func (n *Node) journalLocked() error {
 	if !n.journaled {
 		j = journal{}
 	} else if len(b.unsynced) == 0 && b.size == j.size && !b.shrunk {
+		if d < store.OnDisk {
+			return nil
+		}
 		return n.vol.fs.st.Sync()
 	}
 	whole := false
@@ -103,7 +109,7 @@ func (n *Node) journalLocked() error {
 		whole = true
 		j.spill, j.have, j.holes = nil, nil, nil
 	}
-	err := n.vol.updateTo(store.OnDisk, func(t *txn) error {
+	err := n.vol.updateTo(d, func(t *txn) error {
 		if whole {
 			t.dropChunks(n.file)
 			j.chunks, j.bytes = 0, 0
@@ -242,7 +248,7 @@ func (f *FS) Fsync(id NodeID) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.buf != nil && n.orphan == nil {
-		return n.journalLocked()
+		return n.journalLocked(store.OnDisk)
 	}
 	if err := n.syncShownLocked(); err != nil {
 		return err

@@ -35,8 +35,13 @@ type Node struct {
 	orphan *orphan // not nil: no name is left
 	aside  *aside  // not nil: it was moved away from its name a while ago
 
-	opens   int // handles
-	writers int // handles that may write
+	opens   int         // handles
+	writers int         // handles that may write
+	open    atomic.Bool // opens > 0
+
+	flushed     bool // closed, and no handle that may write was released since
+	copied      bool // there are copies of a handle: it was written to after a close
+	journalName bool // it was made under the name of a database's journal
 
 	// An edit that goes on; nil if there is none.
 	buf        *buffer

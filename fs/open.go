@@ -3,7 +3,6 @@ package fs
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -34,6 +33,7 @@ func (f *FS) Open(id NodeID, write, trunc bool) error {
 		}
 	}
 	n.opens++
+	n.open.Store(true)
 	if write {
 		n.writers++
 		if n.buf == nil {
@@ -61,6 +61,13 @@ func (f *FS) Create(parent NodeID, name string, mode uint32, excl bool, c Cred) 
 	if err := f.Open(e.Node, true, false); err != nil {
 		f.Forget(e.Node, 1)
 		return Entry{}, err
+	}
+	if _, ok := databaseOf(name); ok {
+		if n, ok := f.table.get(e.Node); ok {
+			n.mu.Lock()
+			n.journalName = true
+			n.mu.Unlock()
+		}
 	}
 	return e, nil
 }
@@ -233,6 +240,7 @@ func (n *Node) startLocked(ino tree.Inode, base content) {
 		n.buf.baseHoles = n.meta.holesIn(n.buf.baseVer)
 	}
 	n.mtime = ino.Mtime
+	n.copied = n.copied || n.flushed
 	if n.writers == 0 {
 		n.replaces = ino.HeadIDs()
 	}
@@ -245,53 +253,4 @@ func (n *Node) truncateLocked(ino tree.Inode, size int64) error {
 		n.startLocked(ino, nil)
 	}
 	return n.changeLocked(ino, func(b *buffer) error { return b.truncate(size) })
-}
-
-// Flush is close(2) of a handle: it ends the edit. When it returns the bytes survive kill -9.
-func (f *FS) Flush(id NodeID) error {
-	n, err := f.nodeOf(id)
-	if err != nil {
-		return err
-	}
-	if n.vol == nil {
-		return nil
-	}
-	if n.dirty.Load() {
-		return f.endEdit(n, true)
-	}
-	n.mu.Lock()
-	n.lastQuiet = false // what a quiet second made is now what a close left
-	n.mu.Unlock()
-	return nil
-}
-
-// Release drops a handle.
-func (f *FS) Release(id NodeID, write bool) {
-	n, err := f.nodeOf(id)
-	if err != nil || n.vol == nil {
-		return
-	}
-	if n.dirty.Load() && write {
-		if err := f.endEdit(n, true); err != nil {
-			f.log.Error("end edit", "err", err)
-		}
-	}
-	n.mu.Lock()
-	n.opens--
-	if write {
-		n.writers--
-	}
-	if n.opens == 0 {
-		n.shown, n.shownVer = nil, tree.VersionID{}
-		n.lastEdit, n.quietEdits = time.Time{}, 0
-		if n.orphan != nil && n.buf != nil {
-			if err := n.buf.discard(); err != nil {
-				f.log.Warn("discard edit of a removed file", "err", err)
-			}
-			n.buf = nil
-			n.vol.fs.table.setDirty(n, false)
-		}
-	}
-	n.mu.Unlock()
-	f.table.dropIdle(n)
 }

@@ -111,6 +111,9 @@ func (t *txn) freeze(n *Node, ino tree.Inode) error {
 		n.meta.ctime = t.now
 		n.journaled = false
 		t.v.fs.table.unname(n)
+		if n.opens == 0 {
+			n.forgetEditLocked()
+		}
 	})
 	return nil
 }
