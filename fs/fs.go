@@ -106,7 +106,7 @@ func New(o Options) (*FS, error) {
 		f.log = slog.New(slog.DiscardHandler)
 	}
 	f.atime.Never = true
-	f.seal.wake = make(chan struct{}, 1)
+	f.seal.wake, f.seal.full = make(chan struct{}, 1), make(chan struct{}, 1)
 	f.space.st = o.Store
 	top := &Node{id: Root, ino: uint64(Root), lookups: 1}
 	top.meta.ctime = o.Now().UnixNano()

@@ -169,16 +169,26 @@ func (v *Volume) drop(p *pending) {
 
 // sealQueue is what waits for being sealed, oldest first.
 type sealQueue struct {
-	mu   sync.Mutex
-	list []*pending
-	busy bool
-	wake chan struct{}
+	mu    sync.Mutex
+	list  []*pending
+	bytes int64 // in list
+	busy  bool
+	wake  chan struct{} // there is something
+	full  chan struct{} // there is a batch's worth
 }
 
 func (q *sealQueue) put(p *pending) {
 	q.mu.Lock()
 	q.list = append(q.list, p)
+	q.bytes += p.rec.Size
+	full := q.bytes >= sealBatchBytes
 	q.mu.Unlock()
+	if full {
+		select {
+		case q.full <- struct{}{}:
+		default:
+		}
+	}
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -186,9 +196,25 @@ func (q *sealQueue) put(p *pending) {
 }
 
 const (
+	// What is closed after a while of silence is sealed at once. Else it is gathered: each batch costs a sync, and while
+	// many files are written whoever writes them needs the processor more.
+	sealIdle   = 100 * time.Millisecond
+	sealGather = 200 * time.Millisecond
+
 	sealBatch      = 256
 	sealBatchBytes = 16 << 20
 )
+
+// gather waits for a while, or until there is a batch's worth.
+func (q *sealQueue) gather(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-q.full:
+	case <-t.C:
+	}
+}
 
 // take returns the next few that one sync of the segments can serve.
 func (q *sealQueue) take() []*pending {
@@ -201,6 +227,7 @@ func (q *sealQueue) take() []*pending {
 	}
 	batch := q.list[:n:n]
 	q.list = q.list[n:]
+	q.bytes -= bytes
 	q.busy = n > 0
 	return batch
 }
@@ -209,6 +236,9 @@ func (q *sealQueue) take() []*pending {
 func (q *sealQueue) back(batch []*pending) {
 	q.mu.Lock()
 	q.list = append(batch, q.list...)
+	for _, p := range batch {
+		q.bytes += p.rec.Size
+	}
 	q.mu.Unlock()
 }
 
@@ -227,6 +257,7 @@ const sealRetry = 2 * time.Second
 
 // runSealing seals closed versions in the background, one batch after the other.
 func (f *FS) runSealing(ctx context.Context) {
+	var last time.Time
 	for {
 		batch := f.seal.take()
 		if len(batch) == 0 {
@@ -235,8 +266,12 @@ func (f *FS) runSealing(ctx context.Context) {
 				return
 			case <-f.seal.wake:
 			}
+			if since := time.Since(last); since < sealIdle {
+				f.seal.gather(ctx, sealGather-since)
+			}
 			continue
 		}
+		last = time.Now()
 		if err := f.sealAll(ctx, batch); err != nil {
 			f.seal.back(batch)
 			if ctx.Err() != nil {

@@ -64,8 +64,14 @@ func (n *Node) xattr(name string) ([]byte, error) {
 	}
 	var val []byte
 	err := n.vol.view(n.local, func(r eventlog.Reader) error {
-		var ok bool
-		if val, ok = tree.GetXattr(r, n.file, []byte(name)); !ok {
+		// Nearly no file has any, which its inode says; the kernel asks for each file that is written to.
+		ino, ok := tree.GetInode(r, n.file)
+		if ok && ino.Xattrs > 0 {
+			val, ok = tree.GetXattr(r, n.file, []byte(name))
+		} else {
+			ok = false
+		}
+		if !ok {
 			return ErrNoAttr
 		}
 		return nil
