@@ -129,6 +129,9 @@ func (p *pending) moved(c ipld.Content) error {
 	defer p.mu.Unlock()
 	p.now = sealed{p.vol.fs.openSealed(c), c}
 	s := p.bytes.spill
+	if s == nil && c.Depth == 0 {
+		p.vol.fs.cache.Keep(c.Root, p.bytes.mem) // what was written is often read soon
+	}
 	p.bytes = layered{}
 	if s != nil {
 		return s.remove()

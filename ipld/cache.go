@@ -2,6 +2,7 @@ package ipld
 
 import (
 	"container/list"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -72,6 +73,13 @@ func (c *Cache) add(link Link, what any, size int64) {
 		last := c.order.Remove(c.order.Back()).(*cached)
 		delete(c.byKey, last.link)
 		c.bytes -= last.size
+	}
+}
+
+// Keep takes the plain bytes of content that is a single chunk, which nobody changes from now on.
+func (c *Cache) Keep(link Link, plain []byte) {
+	if !link.IsZero() {
+		c.add(link, slices.Clip(plain), int64(cap(plain)))
 	}
 }
 
