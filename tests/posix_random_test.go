@@ -105,7 +105,7 @@ func (g generator) acl() string {
 // call is one line of a script.
 func (g generator) call() string {
 	p, q, fd := g.path(), g.path(), g.pick("1 2 3")
-	switch g.IntN(34) {
+	switch g.IntN(37) {
 	case 0, 1, 2:
 		return fmt.Sprintf("mk %s %s %s", g.pick("file file file dir dir fifo sym sock"), p, g.mode())
 	case 3, 4, 5:
@@ -148,6 +148,12 @@ func (g generator) call() string {
 		return "access " + p + " " + g.pick("1 2 4 6 7")
 	case 32:
 		return "symlink " + q + " " + p
+	case 33:
+		return fmt.Sprintf("open %s %s %s %s", fd, g.pick(". a b "+p), g.pick("tmpfile,rw tmpfile,w tmpfile,rw,excl"), g.mode())
+	case 34:
+		return "linkfd @" + fd + " " + p
+	case 35:
+		return "chown @" + fd + " " + g.pick("-1 0 2001 2002") + " " + g.pick("-1 0 2001 3000")
 	default:
 		return "chmod @" + fd + " " + g.mode()
 	}
