@@ -49,6 +49,7 @@ crash: tools
 # against bytes in memory. A seed that is printed replays the operations: -args -soak N -soak-seed SEED.
 soak: tools
 	$(GO) test -count=1 -timeout 0 -run '^(TestSoak|TestFsx)$$' ./tests -v -args -soak $(SECONDS)
+	$(GO) test -count=1 -timeout 0 -run '^(TestFaults|TestCrashAtAnyChange)$$' ./internal/store ./fs -args -faults $(SECONDS)
 
 # posix makes random calls as several users on the real mount and on a tmpfs, and compares all results.
 posix:

@@ -1,8 +1,6 @@
 package eventlog
 
 import (
-	"errors"
-
 	"github.com/cockroachdb/pebble/v2"
 )
 
@@ -24,12 +22,10 @@ const (
 	maxLaps = 8
 )
 
-func (ch *chase) close() error {
-	var err error
+func (ch *chase) close() {
 	for _, s := range ch.snaps {
-		err = errors.Join(err, s.Close())
+		ch.c.l.store.CloseSnapshot(s)
 	}
-	return err
 }
 
 // begin notes what the rebase did. Most of its batch is written now, without the lock.

@@ -11,7 +11,7 @@ func (l *Log) checkCoalesced(t *tail, es []Event) {
 	l.mu.RLock()
 	snap, next, self := l.db.NewSnapshot(), l.next, l.self
 	l.mu.RUnlock()
-	defer snap.Close()
+	defer l.store.CloseSnapshot(snap)
 	plain, short := newOverlay(newDBState(snap, l.txState.prefix)), newOverlay(newDBState(snap, l.txState.prefix))
 	for n := next - 1; n >= t.first; n-- {
 		u, err := l.undoOf(snap, l.ks.local(kindUndo, n))

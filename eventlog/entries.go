@@ -78,7 +78,8 @@ func (l *Log) entries(from Position, back bool, fn func(Entry) bool) error {
 	if errors.Is(err, errStop) {
 		err = nil
 	}
-	if err = errors.Join(err, snap.Close()); err != nil {
+	l.store.CloseSnapshot(snap)
+	if err != nil {
 		return fmt.Errorf("entries of volume %v: %w", l.volume, err)
 	}
 	return nil

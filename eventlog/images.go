@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/rhizome-fs/rhizome/identity"
@@ -34,7 +33,8 @@ func (l *Log) BeforeImages(fn func(key, val []byte) error) error {
 		frames := l.ks.kind(kindFrameUndo)
 		err = scanRange(snap, frames, after(frames), each)
 	}
-	if err = errors.Join(err, snap.Close()); err != nil {
+	l.store.CloseSnapshot(snap)
+	if err != nil {
 		return fmt.Errorf("before-images of volume %v: %w", l.volume, err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -156,7 +155,8 @@ func (l *Log) Snapshot(fn func(r Reader)) error {
 	s := l.db.NewSnapshot()
 	r := newDBState(s, l.ks.kind(kindState))
 	fn(r)
-	return errors.Join(r.err, s.Close())
+	l.store.CloseSnapshot(s)
+	return r.err
 }
 
 // Local runs fn on this device's own keys, without a lock.

@@ -3,7 +3,6 @@ package eventlog
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,7 +23,7 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 		l.mu.Lock()
 		l.rebasing, l.patches = false, nil
 		l.mu.Unlock()
-		err = errors.Join(err, ch.close())
+		ch.close()
 	}()
 	oldUnits, newUnits, err := c.units(snap, old, new, first, next)
 	if err != nil {

@@ -109,7 +109,11 @@ func TestCrashes(t *testing.T) {
 			}
 			for _, d := range []death{killed, power, torn} {
 				percent := []int{100, 0, c.rng.IntN(101)}[d]
-				c.survive(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng}), d)
+				from := c.onDisk
+				if d == killed {
+					from = len(c.moments) - 1
+				}
+				c.survive(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng}), d, from)
 			}
 			c.close()
 		})
@@ -262,8 +266,8 @@ func (c *crashRun) openClose(f *crashFile, name string, op int) {
 	}
 }
 
-// survive starts on what a death left, and checks it.
-func (c *crashRun) survive(disk *vfs.MemFS, d death) {
+// survive starts on what a death left, and checks it. The names may be those after op from, or later.
+func (c *crashRun) survive(disk *vfs.MemFS, d death, from int) {
 	c.Helper()
 	r := &rig{tb: c.tb, disk: disk, keys: c.keys, clock: c.clock}
 	r.open()
@@ -280,25 +284,22 @@ func (c *crashRun) survive(disk *vfs.MemFS, d death) {
 	r.seal()
 	r.settled()
 	read()
-	c.judge(got, d)
+	c.judge(got, d, from)
 	r.check()
 	r.collect()
 	r.commit()
 	r.collect()
 	r.check()
 	read()
-	c.judge(got, d)
+	c.judge(got, d, from)
 	r.reopen()
 	read()
-	c.judge(got, d)
+	c.judge(got, d, from)
 }
 
-func (c *crashRun) judge(got map[string][]byte, d death) {
+func (c *crashRun) judge(got map[string][]byte, d death, from int) {
 	c.Helper()
-	from, last := c.onDisk, len(c.moments)-1
-	if d == killed {
-		from = last
-	}
+	last := len(c.moments) - 1
 	why := "no moment has these names"
 	for op := last; op >= from; op-- {
 		wrong := c.compare(got, op, d)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
 const (
@@ -118,6 +119,14 @@ func (n *Node) metaWith(ver tree.VersionID, b *buffer) localMeta {
 	return m
 }
 
+// What the store calls the troubles of what runs in the background: see store.Report.
+const (
+	partEdits  store.Part = "ending edits" // what was written stays in memory and in its spill file
+	partSeal   store.Part = "sealing"      // content is kept where it is
+	partSpills store.Part = "removing spill files"
+	partTimes  store.Part = "storing access times"
+)
+
 // runQuiet ends edits of files that nobody has written to for a second.
 func (f *FS) runQuiet(ctx context.Context) {
 	tick := time.NewTicker(quietTick)
@@ -129,12 +138,8 @@ func (f *FS) runQuiet(ctx context.Context) {
 		case <-tick.C:
 		}
 		if ticks%reapTicks == 0 {
-			if err := f.spills.reap(); err != nil {
-				f.log.Error("clean up", "err", err)
-			}
-			if err := f.saveAtimes(); err != nil {
-				f.log.Error("store access times", "err", err)
-			}
+			f.st.Report(partSpills, f.spills.reap())
+			f.st.Report(partTimes, f.saveAtimes())
 		}
 		for _, v := range f.allVolumes() {
 			if err := v.merge(); err != nil {
@@ -146,12 +151,14 @@ func (f *FS) runQuiet(ctx context.Context) {
 }
 
 func (f *FS) endQuiet(now time.Time) {
+	var failed error
+	defer func() { f.st.Report(partEdits, failed) }()
 	for _, n := range f.table.edits() {
 		if !n.isQuiet(now) {
 			continue
 		}
 		if err := f.endEdit(n, false); err != nil && !errors.Is(err, ErrNotExist) {
-			f.log.Error("end quiet edit", "err", err)
+			failed = errors.Join(failed, err)
 		}
 		f.table.dropIdle(n)
 	}

@@ -280,13 +280,15 @@ func (f *FS) runSealing(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			f.log.Error("seal content; it is kept and tried again", "err", err)
+			f.st.Report(partSeal, err)
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(sealRetry):
 			}
+			continue
 		}
+		f.st.Report(partSeal, nil)
 	}
 }
 

@@ -27,6 +27,7 @@ type spill struct {
 	id  uint64
 
 	syncing sync.Mutex // held while syncing: who finds nothing unsynced must know that it is on disk
+	suspect bool       // GUARDED_BY(syncing): a sync failed, and no bytes were written anew since
 
 	// Guarded by set.mu.
 	file     vfs.File // nil: not open now
@@ -212,7 +213,7 @@ func (p *spill) sync() error {
 		return nil
 	}
 	err := p.use(func(f vfs.File) error {
-		if err := f.SyncData(); err != nil {
+		if err := p.syncFile(f); err != nil {
 			return err
 		}
 		return p.set.syncDir(p.set.st.Path(spillDir))
@@ -224,6 +225,29 @@ func (p *spill) sync() error {
 		return fmt.Errorf("sync spill file: %w", err)
 	}
 	return nil
+}
+
+// syncFile syncs the file's bytes. After a failure a later sync that succeeds proves nothing, since the kernel calls
+// the pages clean that it could not write; but it has them still. So they are made dirty again at once, by writing
+// them anew where they are, and stay so until a sync works.
+func (p *spill) syncFile(f vfs.File) error {
+	if p.suspect {
+		if err := rewrite(f); err != nil {
+			return err
+		}
+	}
+	for try := 0; ; try++ {
+		err := f.SyncData()
+		p.suspect = err != nil
+		if err == nil {
+			return nil
+		}
+		again := rewrite(f)
+		p.suspect = again != nil
+		if again != nil || try > 0 {
+			return errors.Join(err, again)
+		}
+	}
 }
 
 // holds reports whether the file has bytes up to size: those that were not synced may be lost with the power.

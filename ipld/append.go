@@ -204,12 +204,12 @@ func (s *Segments) writeback(num segmentNumber, size int64) {
 	}
 	defer s.files.release(f)
 	if _, err := f.SyncTo(size); err != nil {
-		s.fail(fmt.Errorf("write segment %v: %w", num, err))
+		_ = s.suspected(num, err) // for the next sync
 	}
 }
 
-// fail remembers an error after which the kernel may have thrown data away. From then on nothing is
-// taken; the next start looks at what the disk has.
+// fail remembers that blocks are gone which no sync has made durable. From then on nothing is taken; the next
+// start looks at what the disk has, and who put them has what they were made of.
 func (s *Segments) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

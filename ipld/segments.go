@@ -49,6 +49,7 @@ type Segments struct {
 	moving   map[CID]location           // GUARDED_BY(mu): on their way to the index
 	dirty    map[segmentNumber]struct{} // GUARDED_BY(mu): have bytes behind their marks
 	unsynced int64                      // GUARDED_BY(mu): how many
+	suspect  map[segmentNumber]struct{} // GUARDED_BY(mu): a sync failed; see renew
 	newFiles bool                       // GUARDED_BY(mu): the directory is not synced
 	young    young                      // GUARDED_BY(mu)
 	damage   damage                     // GUARDED_BY(mu)
@@ -83,25 +84,15 @@ func OpenSegments(st *store.Store, o SegmentOptions) (*Segments, error) {
 		st: st, dir: st.Path(segmentsDir), opts: o, log: o.Logger,
 		segments: map[segmentNumber]*segment{}, next: 1,
 		adding: map[CID]location{}, pending: map[CID]location{}, dirty: map[segmentNumber]struct{}{},
+		suspect: map[segmentNumber]struct{}{},
 	}
 	s.files = newHandles(o.Open, func(n segmentNumber) (vfs.File, error) { return st.FS().Open(s.path(n)) })
 	if err := s.recover(); err != nil {
 		s.files.close()
 		return nil, fmt.Errorf("open segments %s: %w", s.dir, explain(err))
 	}
-	st.OnFlush(s.flush)
+	st.OnFlush(s.Sync)
 	return s, nil
-}
-
-// flush is Sync for the store's own clock, which takes every error for final. A full disk is not: what
-// could not enter the index waits for the next flush.
-func (s *Segments) flush() error {
-	err := s.Sync()
-	if s.usable() == nil && errors.Is(err, store.ErrNoSpace) {
-		s.log.Warn("segments not synced", "err", err)
-		return nil
-	}
-	return err
 }
 
 // Close syncs, and lets go of the files. No other method may run.

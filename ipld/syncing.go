@@ -15,18 +15,30 @@ import (
 const indexBatch = 8192
 
 // Sync returns when every block that was put before is durable, and found after any crash. It costs
-// nothing if there is none. An error that is not about space is final: see fail.
+// nothing if there is none. If it fails, the blocks are there still, and a later Sync writes anew what may be lost.
 func (s *Segments) Sync() error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
-	if err := s.syncHeld(); err != nil {
-		return fmt.Errorf("sync segments: %w", explain(err))
+	err := s.syncHeld()
+	if errors.Is(err, errSuspect) {
+		err = s.syncHeld() // elsewhere it may work
+	}
+	err = explain(err)
+	s.st.Report(partBlocks, err)
+	if err != nil {
+		return fmt.Errorf("sync segments: %w", err)
 	}
 	return nil
 }
 
+// partBlocks is what the store calls the segments' troubles.
+const partBlocks store.Part = "the blocks"
+
 // syncHeld is Sync for who holds syncing.
 func (s *Segments) syncHeld() error {
+	if err := s.renewAll(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	if s.failed != nil || len(s.dirty) == 0 {
 		defer s.mu.Unlock()
@@ -43,16 +55,17 @@ func (s *Segments) syncHeld() error {
 
 	// First the bytes, then the entries that point at them. Whether the entries are on the disk does
 	// not matter: behind an older mark they are found again.
-	if err := s.syncFiles(marks, newFiles); err != nil {
-		return s.fail(err)
+	err := s.syncFiles(marks, newFiles)
+	if err == nil {
+		err = s.enterIndex(s.moving, marks)
 	}
-	err := s.enterIndex(s.moving, marks)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		maps.Copy(s.moving, s.pending) // what was put since is newer
 		s.pending, s.moving = s.moving, nil
+		s.newFiles = s.newFiles || newFiles
 		return err
 	}
 	s.moving = nil
@@ -76,7 +89,7 @@ func (s *Segments) syncFiles(marks map[segmentNumber]int64, newFiles bool) error
 		err = f.SyncData()
 		s.files.release(f)
 		if err != nil {
-			return fmt.Errorf("sync segment %v: %w", n, err)
+			return s.suspected(n, err)
 		}
 	}
 	if newFiles {

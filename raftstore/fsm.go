@@ -27,7 +27,8 @@ func (f *fsm) Apply(l *raft.Log) any {
 	if f.failed != nil {
 		return f.failed
 	}
-	if err := f.s.o.Apply(eventlog.Index(l.Index), l.Data); err != nil {
+	apply := func() error { return f.s.o.Apply(eventlog.Index(l.Index), l.Data) }
+	if err := f.s.patiently(apply); err != nil {
 		f.failed = f.s.fail(fmt.Errorf("apply entry %d: %w", l.Index, err))
 		return f.failed
 	}

@@ -177,22 +177,30 @@ func (s *Sequencer) cutSoon() {
 }
 
 // write commits what fill puts into a batch. It is handed to the kernel, not synced: see the package's
-// doc. On a full disk it waits: a leader whose log can't be written steps down, and gains nothing.
+// doc. While the disk is full or fails it waits: a leader whose log can't be written steps down, and gains nothing.
 func (s *Sequencer) write(fill func(*pebble.Batch) error) error {
-	for told := false; ; told = true {
+	return s.patiently(func() error {
 		b := s.o.Store.DB().NewBatch()
 		if err := fill(b); err != nil {
 			return errors.Join(err, b.Close())
 		}
 		err := s.o.Store.Commit(b, store.Handed)
-		if err == nil || !errors.Is(err, store.ErrNoSpace) {
-			if err != nil {
-				s.halt(err)
-			}
+		if err != nil && !store.Passing(err) {
+			s.halt(err)
+		}
+		return err
+	})
+}
+
+// patiently does op until it works, or fails for good, or Run ends.
+func (s *Sequencer) patiently(op func() error) error {
+	for told := false; ; told = true {
+		err := op()
+		if err == nil || !store.Passing(err) {
 			return err
 		}
 		if !told {
-			s.log.Warn("the order waits for space on the disk", "err", err)
+			s.log.Warn("the order waits for the disk", "err", err)
 		}
 		select {
 		case <-s.stop:

@@ -43,8 +43,8 @@ type Options struct {
 	// with which it began the order: a configuration that does not name it would have no leader, for ever.
 	ServerID string
 	// Apply is called with each committed entry, in the order of their indexes, from one goroutine. The
-	// state's change, with i, must be begun in Store when it returns. An error ends Run: entries are
-	// not passed over. The entry may be kept, and not changed.
+	// state's change, with i, must be begun in Store when it returns. While it fails for the disk it is
+	// called again with the same entry; another error ends Run: entries are not passed over. The entry may be kept, and not changed.
 	Apply func(i eventlog.Index, entry []byte) error
 	// Applied is the highest index that the state has; Apply is not called with it or a lower one.
 	Applied eventlog.Index

@@ -421,12 +421,44 @@ func TestProposeBeforeRun(t *testing.T) {
 	}
 }
 
+// A disk that fails for a while holds the order up, and no more.
+func TestSickDisk(t *testing.T) { synctest.Test(t, sickDisk) }
+
+func sickDisk(t *testing.T) {
+	var sick atomic.Bool
+	d := open(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if sick.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return syscall.EIO
+		}
+		return nil
+	})), "home")
+	d.propose("a")
+	sick.Store(true)
+	done := make(chan error, 1)
+	go func() { done <- d.seq.Propose(context.Background(), []byte("b")) }()
+	time.Sleep(time.Minute)
+	if d.st.Health() == nil || d.has([]byte("b")) != 0 {
+		t.Fatal("the disk is not sick: this test tests nothing")
+	}
+	sick.Store(false)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if d.has([]byte("b")) != 2 || d.st.Health() != nil {
+		t.Fatal(d.st.Health())
+	}
+	d.close()
+}
+
+// errBroken is none that passes.
+var errBroken = errors.New("broken")
+
 // A broken disk ends Run with the error, and does not panic.
 func TestBrokenDisk(t *testing.T) {
 	var broken atomic.Bool
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpFileWriteAt && broken.Load() {
-			return syscall.EIO
+			return errBroken
 		}
 		return nil
 	}))
@@ -436,7 +468,7 @@ func TestBrokenDisk(t *testing.T) {
 	if err := d.seq.Propose(context.Background(), []byte("b")); !errors.Is(err, ErrUnknown) {
 		t.Fatal(err)
 	}
-	if err := <-d.ran; !errors.Is(err, syscall.EIO) {
+	if err := <-d.ran; !errors.Is(err, errBroken) {
 		t.Fatal(err)
 	}
 	// Nor when it breaks before Raft has started, or for Raft's term.
@@ -457,7 +489,7 @@ func TestBrokenElection(t *testing.T) {
 	var broken atomic.Bool
 	st, err := store.Open("home", store.Options{FS: errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpFileWriteAt && broken.Load() {
-			return syscall.EIO
+			return errBroken
 		}
 		return nil
 	})), FlushEvery: -1})
@@ -473,7 +505,7 @@ func TestBrokenElection(t *testing.T) {
 		broken.Store(s.started.Load())
 		return write(fill)
 	}
-	if err := s.Run(context.Background()); !errors.Is(err, syscall.EIO) {
+	if err := s.Run(context.Background()); !errors.Is(err, errBroken) {
 		t.Fatal(err)
 	}
 	_ = st.Close()

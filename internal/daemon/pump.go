@@ -11,6 +11,7 @@ import (
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/raftstore"
 )
 
@@ -23,7 +24,12 @@ const (
 	maxEvents = 4096
 	// maxEntry is about how many bytes of frames one entry of the order holds.
 	maxEntry = 1 << 20
+	// afterFault is how long framing waits for a disk that fails.
+	afterFault = 2 * time.Second
 )
+
+// partFraming is what the store calls the trouble of framing.
+const partFraming store.Part = "framing"
 
 // poke says that there may be events to frame; soon is false for the making of a file whose first edit is about to
 // follow. It never blocks.
@@ -56,8 +62,16 @@ func (i *ident) frame(ctx context.Context) error {
 			}
 		}
 		n, err := i.cutAll()
-		if err != nil {
+		if err != nil && !store.Passing(err) {
 			return err
+		}
+		i.d.st.Report(partFraming, err)
+		if err != nil { // it stays in the log, unframed
+			if !sleep(ctx, afterFault) {
+				return nil
+			}
+			kick(i.soon)
+			continue
 		}
 		if n > 0 {
 			last = time.Now()

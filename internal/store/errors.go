@@ -43,6 +43,13 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("the store has format %s; this program knows format %d", e.Found, e.Known)
 }
 
+// Passing reports whether err is of a disk that may work again, so that the same may succeed later: it is told by the
+// system, and says nothing of damage.
+func Passing(err error) bool {
+	var no syscall.Errno
+	return errors.As(err, &no) && !errors.Is(err, ErrDamaged) || errors.Is(err, errNotMerged)
+}
+
 // explain gives err the sentinel that callers ask for.
 func explain(err error) error {
 	switch {

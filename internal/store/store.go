@@ -46,7 +46,8 @@ type Store struct {
 	lock   interface{ Close() error }
 	keeper *keeper
 
-	pebble *patient // what the database writes through
+	pebble    *patient       // what the database writes through
+	snapshots sync.WaitGroup // those that are being closed
 
 	pos     atomic.Uint64 // the last record that was begun; written under mu
 	synced  atomic.Uint64 // everything up to here is on disk; written under syncMu
@@ -79,6 +80,16 @@ type Store struct {
 // DB returns the database, to read from and to make batches with. Who writes goes through Begin or
 // Commit: what is committed to the database directly is lost in a crash.
 func (s *Store) DB() *pebble.DB { return s.db }
+
+// CloseSnapshot lets go of a snapshot of the database. Closing it may wait for the list of tables, and with it for a disk
+// that fails, so that nobody waits for that.
+func (s *Store) CloseSnapshot(snap *pebble.Snapshot) {
+	s.snapshots.Go(func() {
+		if err := snap.Close(); err != nil {
+			s.log.Error("close a snapshot of the database", "err", err)
+		}
+	})
+}
 
 // FS returns the file system that the store lives in.
 func (s *Store) FS() vfs.FS { return s.fs }
@@ -136,6 +147,7 @@ func (s *Store) release(flush bool) error {
 func (s *Store) closeDB(flush bool) error {
 	done := make(chan error, 1)
 	go func() {
+		s.snapshots.Wait()
 		var err error
 		if flush {
 			err = s.db.Flush()
