@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -58,24 +59,32 @@ func (n *Node) atimeDueLocked(now int64) bool {
 
 // saveAtimes stores the atimes that have changed.
 func (f *FS) saveAtimes() error {
-	for {
-		batch := f.table.someAccessed(saveAtOnce)
-		if len(batch) == 0 {
-			return nil
-		}
-		if err := f.saveAtimesOf(batch); err != nil {
-			return err
-		}
-		for _, n := range batch {
-			f.table.dropIdle(n)
+	for _, nodes := range f.table.allAccessed() {
+		for batch := range slices.Chunk(nodes, saveAtOnce) {
+			if err := f.saveAtimesOf(batch); err != nil {
+				return err
+			}
+			for _, n := range batch {
+				f.table.dropIdle(n)
+			}
 		}
 	}
+	return nil
 }
 
-// saveAtimesOf stores the atimes of nodes of one volume.
-func (f *FS) saveAtimesOf(batch []*Node) error {
-	unlock := lockNodes(batch...)
-	defer unlock()
+// saveAtimesOf stores the atimes of nodes of one volume. Those that somebody has locked have time until the next turn: nobody shall
+// wait for one file because another one is being synced.
+func (f *FS) saveAtimesOf(nodes []*Node) error {
+	var batch []*Node
+	for _, n := range nodes {
+		if n.mu.TryLock() {
+			defer n.mu.Unlock()
+			batch = append(batch, n)
+		}
+	}
+	if len(batch) == 0 {
+		return nil
+	}
 	err := batch[0].vol.update(func(t *txn) error {
 		t.opening = true // there is no hurry
 		for _, n := range batch {
@@ -105,18 +114,13 @@ func (t *table) setAccessed(n *Node, is bool) {
 	}
 }
 
-// someAccessed returns up to count nodes of one volume whose atimes are not stored.
-func (t *table) someAccessed(count int) []*Node {
+// allAccessed returns the nodes whose atimes are not stored, by volume.
+func (t *table) allAccessed() map[*Volume][]*Node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var some []*Node
+	all := map[*Volume][]*Node{}
 	for n := range t.accessed {
-		if len(some) > 0 && n.vol != some[0].vol {
-			continue
-		}
-		if some = append(some, n); len(some) == count {
-			break
-		}
+		all[n.vol] = append(all[n.vol], n)
 	}
-	return some
+	return all
 }
