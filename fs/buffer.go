@@ -12,6 +12,9 @@ import (
 const (
 	// memLimit is the size up to which an edited file is kept in memory as a whole.
 	memLimit = 256 << 10
+	// memTotal is how much all edits and closed versions that wait for sealing may take in memory: beyond that, edits
+	// go to spill files however small they are.
+	memTotal = 64 << 20
 	// inlineLimit is the size up to which content stands in its event.
 	inlineLimit = 4 << 10
 )
@@ -24,6 +27,7 @@ type buffer struct {
 	baseVer   tree.VersionID // what base is the content of
 	baseHoles int64          // bytes of base in holes, as far as is known
 	held      int64          // INVARIANT: have.total()
+	counted   int64          // of mem, in spills.mem
 
 	unsynced extents  // changed since the last fsync
 	shrunk   bool     // cut or punched since the last fsync: what its record has there must not come back
@@ -46,7 +50,7 @@ func (b *buffer) load(size int64) error {
 	if b.spill != nil {
 		return nil
 	}
-	if size > memLimit || b.size > memLimit {
+	if need := max(size, b.size); need > memLimit || need > b.counted && b.spills.mem.Load()+need-b.counted > memTotal {
 		return b.toSpill()
 	}
 	if b.mem == nil {
@@ -55,8 +59,17 @@ func (b *buffer) load(size int64) error {
 			return err
 		}
 		b.mem = mem
+		b.count()
 	}
 	return nil
+}
+
+// count keeps spills.mem in step with the edit.
+func (b *buffer) count() {
+	if n := int64(cap(b.mem)); n != b.counted {
+		b.spills.mem.Add(n - b.counted)
+		b.counted = n
+	}
 }
 
 // toSpill moves the edit to a spill file.
@@ -80,6 +93,7 @@ func (b *buffer) toSpill() error {
 		b.held += b.have.add(0, int64(len(mem)))
 		b.below, b.base = 0, nil
 		b.mem = nil
+		b.count()
 	}
 	b.spill = p
 	return nil
@@ -144,6 +158,7 @@ func (b *buffer) growMem(size int64) {
 	mem := make([]byte, size, min(memLimit, max(2*size, 4<<10)))
 	copy(mem, b.mem)
 	b.mem = mem
+	b.count()
 }
 
 // truncate sets the size: what is cut off is gone, what is added is a hole.
@@ -179,6 +194,7 @@ func (b *buffer) empty() error {
 	}
 	b.spill, b.have, b.holes, b.held = nil, nil, nil, 0
 	b.mem, b.base, b.below, b.size = []byte{}, nil, 0, 0
+	b.count()
 	b.unsynced, b.shrunk = nil, true
 	return nil
 }
@@ -244,6 +260,8 @@ func (b *buffer) dropRetired() error {
 
 // discard drops the edit.
 func (b *buffer) discard() error {
+	b.mem = nil
+	b.count()
 	err := b.dropRetired()
 	if b.spill != nil {
 		err = errors.Join(err, b.spill.remove())

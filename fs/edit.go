@@ -94,9 +94,14 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		return err
 	}
 	if p != nil {
+		p.mem, b.counted = b.counted, 0
 		v.fs.seal.put(p)
-	} else if b.spill != nil {
-		b.retired = append(b.retired, b.spill)
+	} else {
+		b.mem = nil
+		b.count()
+		if b.spill != nil {
+			b.retired = append(b.retired, b.spill)
+		}
 	}
 	if err := b.dropRetired(); err != nil {
 		v.fs.log.Warn("drop spill files", "err", err)

@@ -281,6 +281,9 @@ func (r *rig) settled() {
 			r.Fatalf("%d events are held", len(held))
 		}
 	}
+	if n := r.fs.spills.mem.Load(); n != 0 {
+		r.Fatalf("%d bytes of edits are counted", n)
+	}
 	if n := len(r.fs.table.edits()); n > 0 {
 		r.Fatalf("%d edits go on", n)
 	}

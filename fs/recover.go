@@ -35,6 +35,8 @@ func (v *Volume) recover() error {
 		if err := v.layer(&p.bytes, p.rec, p.id); err != nil {
 			return err
 		}
+		p.mem = int64(cap(p.bytes.mem))
+		v.fs.spills.mem.Add(p.mem)
 	}
 	for _, p := range ps {
 		if err := p.findLost(); err != nil {

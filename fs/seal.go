@@ -30,6 +30,7 @@ type pending struct {
 
 	mu    sync.RWMutex
 	bytes layered
+	mem   int64         // of bytes, in spills.mem
 	as    *ipld.Content // where they are once sealed
 	now   content       // reads them then
 }
@@ -133,6 +134,8 @@ func (p *pending) moved(c ipld.Content) error {
 		p.vol.fs.cache.Keep(c.Root, p.bytes.mem) // what was written is often read soon
 	}
 	p.bytes = layered{}
+	p.vol.fs.spills.mem.Add(-p.mem)
+	p.mem = 0
 	if s != nil {
 		return s.remove()
 	}

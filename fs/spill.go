@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -39,7 +40,8 @@ type spill struct {
 
 // spills keeps a bounded number of descriptors open over all spill files.
 type spills struct {
-	st *store.Store
+	st  *store.Store
+	mem atomic.Int64 // bytes of edits, and of versions that wait for sealing, which are in memory instead
 
 	mu     sync.Mutex
 	next   uint64
