@@ -48,7 +48,11 @@ func (a *app) examine(ctx context.Context) ([]control.Check, error) {
 	}
 	checks := []control.Check{checkVersion()}
 	checks = append(checks, daemon.CheckFUSE()...)
-	checks = append(checks, checkDisk(home), checkClock())
+	log, err := a.logFile(home)
+	if err != nil {
+		return nil, err
+	}
+	checks = append(checks, checkDisk(home), checkClock(), checkCrash(log))
 	return append(checks, a.checkDaemon(ctx, home)...), nil
 }
 

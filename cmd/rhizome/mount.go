@@ -81,6 +81,11 @@ func (m *mounting) foreground(ctx context.Context) error {
 	keepSecretsInMemory()
 	logger, closeLog := m.openLog()
 	defer closeLog()
+	crashed, err := lastCrash(m.logPath)
+	if err != nil || crashed != "" {
+		logger.Warn("an earlier run crashed", "report", crashed, "err", err)
+	}
+	defer m.recordCrashes(logger)()
 	ctx, stop := untilSignalled(ctx, func() {
 		m.sdNotify("STOPPING=1")
 		logger.Info("signalled to end")
@@ -91,6 +96,7 @@ func (m *mounting) foreground(ctx context.Context) error {
 	var ready sync.Once
 	err = daemon.Run(ctx, daemon.Options{
 		Home: m.homeDir, Dir: m.dir, MountOptions: strings.Join(m.options, ","), Version: version(), Logger: logger,
+		Crashed:  crashed,
 		FirstRun: func(f daemon.FirstRun) { first = f },
 		Ready: func(d daemon.Mounted) {
 			ready.Do(func() {

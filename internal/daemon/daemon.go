@@ -22,6 +22,7 @@ type Options struct {
 	Dir          string // the mount point; made if it is missing
 	MountOptions string // mount(8)'s words
 	Version      string
+	Crashed      string // where the report of an earlier run's crash is; status tells it while it is there
 	Logger       *slog.Logger
 	FirstRun     func(FirstRun) // called when the first identity was made, before Ready
 	Ready        func(Mounted)  // called when the mount answers

@@ -93,6 +93,12 @@ func (d *daemon) health(space store.Space) []control.Finding {
 			Hint: "look at the disk; what was acknowledged is safe, and all goes on by itself when the disk does",
 		})
 	}
+	if _, err := os.Stat(d.opts.Crashed); d.opts.Crashed != "" && err == nil {
+		list = append(list, control.Finding{
+			Grade: control.Warn, What: "an earlier run crashed; the report is " + control.Name(d.opts.Crashed).String(),
+			Hint: "send it to the makers, then remove it: it holds no names, contents or keys",
+		})
+	}
 	switch {
 	case full:
 		list = append(list, control.Finding{Grade: control.Bad, What: "the disk is full", Hint: "free some space: files can still be removed, renamed and cut"})
