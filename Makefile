@@ -18,7 +18,7 @@ mount: build
 
 # tools are the programs that tests run on the mount.
 tools:
-	@./scripts/install fuse3 rsync sqlite3 vim tar attr acl
+	@./scripts/install fuse3 rsync sqlite3 vim tar attr acl e2fsprogs
 
 test: tools
 	$(GO) test -timeout 10m ./...
@@ -41,9 +41,10 @@ race:
 sim:
 	$(GO) test -count=1 -timeout 0 -run TestHistories ./internal/sim -v -args -seconds $(SECONDS)
 
-# crash kills the daemon (-9) under load on the real mount, again and again, and checks what it had promised.
+# crash kills the daemon (-9) under load on the real mount, and cuts the power of its disk, again and again, and checks what it
+# had promised.
 crash: tools
-	$(GO) test -count=1 -timeout 0 -run TestCrash ./tests -v -args -crash $(SECONDS)
+	$(GO) test -count=1 -timeout 0 -run '^(TestCrash|TestPowerCut)$$' ./tests -v -args -crash $(SECONDS)
 
 # soak has eight processes work on one mount, each against a model of its own, and random operations on the bytes of one file
 # against bytes in memory. A seed that is printed replays the operations: -args -soak N -soak-seed SEED.

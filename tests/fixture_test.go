@@ -114,7 +114,8 @@ func privately(t *testing.T, body func()) {
 	if err := build(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v",
+		fmt.Sprint("-crash=", *crashSeconds))
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
 			cmd.Args = append(cmd.Args, fmt.Sprintf("-%s=%s", f.Name, f.Value))
