@@ -18,7 +18,7 @@ mount: build
 
 # tools are the programs that tests run on the mount.
 tools:
-	@./scripts/install fuse3 rsync sqlite3 vim tar attr acl e2fsprogs
+	@./scripts/install fuse3 rsync sqlite3 vim tar attr acl e2fsprogs fio
 
 test: tools
 	$(GO) test -timeout 10m ./...
@@ -49,7 +49,7 @@ crash: tools
 # soak has eight processes work on one mount, each against a model of its own, and random operations on the bytes of one file
 # against bytes in memory. A seed that is printed replays the operations: -args -soak N -soak-seed SEED.
 soak: tools
-	$(GO) test -count=1 -timeout 0 -run '^(TestSoak|TestFsx|TestManyOpenFiles)$$' ./tests -v -args -soak $(SECONDS)
+	$(GO) test -count=1 -timeout 0 -run '^(TestSoak|TestFsx|TestManyOpenFiles|TestBigFile)$$' ./tests -v -args -soak $(SECONDS)
 	$(GO) test -count=1 -timeout 0 -run '^(TestFaults|TestCrashAtAnyChange)$$' ./internal/store ./fs -args -faults $(SECONDS)
 
 # posix makes random calls as several users on the real mount and on a tmpfs, and compares all results.

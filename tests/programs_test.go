@@ -26,6 +26,8 @@ func TestPrograms(t *testing.T) {
 		{"rsync", []string{"rsync", "setfattr"}, (*rig).rsync},
 		{"acl", []string{"setfacl", "getfacl", "rsync", "tar", "cp"}, (*rig).acl},
 		{"go", []string{"go"}, (*rig).goBuild},
+		{"sparse", []string{"cp", "tar", "rsync", "fallocate"}, (*rig).sparse},
+		{"fio", []string{"fio"}, (*rig).fio},
 		{"shell", []string{"cp", "mv", "diff"}, (*rig).shell},
 	}
 	again := map[string]string{}
