@@ -22,6 +22,7 @@ func calls() map[string]agentCall {
 				delete(a.fds, name)
 			}
 			clear(a.seen)
+			unix.Umask(0o022)
 			return done(unix.Chdir(s[0]))
 		}},
 		"umask": {1, func(a *agent, s []string) (string, error) {

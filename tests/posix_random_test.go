@@ -39,7 +39,7 @@ func TestPosixRandom(t *testing.T) {
 
 // random makes one history of calls. false: something differed.
 func (s *stage) random(t *testing.T, name string, seed uint64, calls int) bool {
-	s.base(t, name)
+	s.base(t, name, "root alice bob carol ")
 	g := generator{rand.New(rand.NewPCG(seed, 0))}
 	var history []string
 	for range calls {
