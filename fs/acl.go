@@ -229,11 +229,14 @@ func (f *FS) setACL(id NodeID, name string, val []byte, check func(bool) error, 
 	return f.changeXattr(id, c)
 }
 
-// shownACL is an ACL as programs see it.
-func (f *FS) shownACL(stored []byte) []byte {
+// shownACL is an ACL as programs see it. Where a chmod and a change of the ACL met that knew nothing of each other, the mode counts.
+func (f *FS) shownACL(name string, stored []byte, mode uint32) []byte {
 	a, err := parseACL(stored)
 	if err != nil || a == nil {
 		return stored
+	}
+	if name == aclAccess {
+		a = a.chmod(mode)
 	}
 	return a.withIDs(f.uidOf, f.gidOf).encode()
 }

@@ -103,3 +103,19 @@ func TestACLOfTheOwner(t *testing.T) {
 		t.Errorf("stored: %v %v", a, err)
 	}
 }
+
+// A chmod made elsewhere that had not seen the ACL leaves the two apart in the log; programs see them in step.
+func TestACLAndModeApart(t *testing.T) {
+	r := newRig(t)
+	n := r.create(r.vol, "f")
+	r.must(r.fs.SetXattr(n, aclAccess, namedACL.encode(), 0))
+	r.must(r.volume().update(func(t *txn) error {
+		t.apply(false, tree.SetAttr{ID: r.fileOf(n), Set: tree.FieldMode, Mode: 0o710})
+		return nil
+	}))
+	got, err := r.fs.GetXattr(n, aclAccess)
+	r.must(err)
+	if want := namedACL.chmod(0o710).encode(); !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
+	}
+}

@@ -46,10 +46,14 @@ func (f *FS) GetXattr(id NodeID, name string) ([]byte, error) {
 		return nil, ErrNoAttr
 	}
 	val, err := n.xattr(name)
-	if err == nil && isACL(name) {
-		val = f.shownACL(val)
+	if err != nil || !isACL(name) {
+		return val, err
 	}
-	return val, err
+	attr, err := n.attr()
+	if err != nil {
+		return nil, err
+	}
+	return f.shownACL(name, val, attr.Mode), nil
 }
 
 func (n *Node) xattr(name string) ([]byte, error) {
