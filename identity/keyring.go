@@ -19,10 +19,10 @@ var ErrForgotten = errors.New("the recovery phrase is no longer on this device")
 type Keyring struct {
 	concealed
 	*Secrets
-	sign        vault[ed25519.PrivateKey] // the device's
-	agree       vault[*ecdh.PrivateKey]   // the device's
-	local       vault[*Secret]            // of this device alone
-	genesis     []byte                    // the first membership entry
+	sign    vault[ed25519.PrivateKey] // the device's
+	agree   vault[*ecdh.PrivateKey]   // the device's
+	local   vault[*Secret]            // of this device alone
+	genesis []byte                    // the first membership entry
 
 	mu          sync.Mutex
 	name        string
