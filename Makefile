@@ -61,7 +61,7 @@ fuzz:
 	./scripts/fuzz $(SECONDS)
 
 bench:
-	$(GO) test -run '^$$' -bench . ./internal/store ./eventlog ./fs/... ./ipld ./raftstore
+	$(GO) test -run '^$$' -bench . ./internal/store ./eventlog ./fs/... ./ipld ./raftstore ./internal/daemon
 
 clean:
 	rm -rf bin

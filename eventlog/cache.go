@@ -81,7 +81,7 @@ func (c *stateCache) learn(o *overlay) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range o.cells {
-		cl := &o.cells[i]
+		cl := o.cell(i)
 		if _, known := c.young[string(cl.key)]; !known || cl.dirty {
 			c.putLocked(cl.key, cl.val, cl.ok)
 		}

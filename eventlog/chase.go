@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"time"
+
 	"github.com/cockroachdb/pebble/v2"
 )
 
@@ -17,9 +19,13 @@ type chase struct {
 const (
 	// fewEvents is how many events can be caught up with under the lock.
 	fewEvents = 64
-	// maxLaps bounds how often a chase tries to come that near. It gives up at once if it does not get nearer: then
-	// whoever writes must wait.
-	maxLaps = 8
+	// firstPause is how long writers pause until the pace of the chase is known, if manyEvents or more are to be rebased: what they
+	// do meanwhile is to be caught up with.
+	firstPause = 200 * time.Microsecond
+	manyEvents = 1024
+	// maxLaps bounds how often a chase tries to come that near. Since writers are slowed down more with each lap, it takes
+	// fewer; then whoever writes must wait.
+	maxLaps = 32
 )
 
 func (ch *chase) close() {
@@ -43,15 +49,15 @@ func (ch *chase) begin(units []*unit) {
 	putChanges(ch.c.batch, ch.c.l.ks.kind(kindState), ch.o)
 }
 
-// run catches up. If it returns nil, l.mu is held and nothing is missing.
+// run catches up. If it returns nil, l.mu is held and nothing is missing. Lap by lap it comes nearer, since writers are slowed
+// down to less than its own pace: then what is left for the lock is little, however fast they were.
 func (ch *chase) run() error {
 	l := ch.c.l
-	behind := ^LocalSeq(0)
 	for lap := 0; ; lap++ {
 		l.mu.Lock()
-		was := behind
-		behind = l.next - ch.next
-		if lap == maxLaps || behind <= l.few || behind > was/2 {
+		behind := l.next - ch.next
+		if lap == maxLaps || behind <= l.few {
+			l.logger.Debug("rebase", "laps", lap, "behind", uint64(behind))
 			if err := ch.lap(l.db, l.next, l.patches); err != nil {
 				l.mu.Unlock()
 				return err
@@ -62,9 +68,11 @@ func (ch *chase) run() error {
 		l.patches = nil
 		l.mu.Unlock()
 		ch.snaps = append(ch.snaps, snap)
+		start := time.Now()
 		if err := ch.lap(snap, end, patches); err != nil {
 			return err
 		}
+		l.brake.on(time.Since(start) / time.Duration(behind) << min(lap+2, 16))
 	}
 }
 
@@ -157,7 +165,7 @@ func (s *touchSet) note(u *undo) {
 func (s *touchSet) touches(u *undo) bool {
 	s.learn(u)
 	touched := false
-	s.fp.writes(u, func(t token) { touched = touched || s.read[t] || t.prefix < 0 && s.written[t] })
+	s.fp.writes(u, func(t token) { touched = touched || s.read[t] || t.isKey() && s.written[t] })
 	s.fp.reads(u, func(t token) { touched = touched || s.written[t] })
 	return touched
 }

@@ -51,7 +51,7 @@ func (l *Log) checkCoalesced(t *tail, es []Event) {
 // mustEqual panics if a key that a changed has another value in b.
 func mustEqual(a, b *overlay) {
 	for i := range a.cells {
-		c := &a.cells[i]
+		c := a.cell(i)
 		other, _ := b.at(c.key)
 		if c.ok != other.ok || !bytes.Equal(c.val, other.val) {
 			panic(fmt.Sprintf("eventlog: key %x is %x one way and %x the other", c.key, c.val, other.val))

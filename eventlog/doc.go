@@ -37,6 +37,7 @@
 // # Locks
 //
 // order, then mu. order serialises what changes the order of frames (Cut, Receive, Commit, NewIncarnation), mu guards the state. A rebase is
-// computed under order alone, from a snapshot; readers and writers go on meanwhile, and a chase takes in what they wrote. The swap takes mu.
+// computed under order alone, from a snapshot; readers and writers go on meanwhile, and a chase takes in what they wrote. A brake, which
+// Update waits for before it takes mu, keeps writers slower than the chase. The swap takes mu.
 // Listeners are called without locks. No method waits for the network, and only Update's commit waits for the disk.
 package eventlog

@@ -55,6 +55,8 @@ type Log struct {
 	stale    bool    // a change failed half-way in memory: load again
 	onChange []func(keys [][]byte)
 
+	brake brake // on while a rebase catches up with Update; taken before mu
+
 	// mu guards the state. Whoever holds it waits for no disk but the database's reads.
 	mu       sync.RWMutex
 	self     Author

@@ -35,11 +35,12 @@ type overlay struct {
 	base base
 	err  error
 
-	cells   []cell
-	table   []int32 // open addressing by hash: index of a cell + 1; its length is a power of two
-	arena   []byte  // the cells' keys
-	sorted  []int32 // dirty cells in the order of their keys
-	pending []int32 // dirty cells that are not in sorted yet
+	pages   [][]cell // of pageCells each: a cell stays where it is
+	cells   int32    // how many there are
+	table   []int32  // open addressing by hash: index of a cell + 1; its length is a power of two
+	arena   []byte   // the cells' keys
+	sorted  []int32  // dirty cells in the order of their keys
+	pending []int32  // dirty cells that are not in sorted yet
 
 	unread bool // the next new cell's key is known to be absent
 
@@ -50,24 +51,39 @@ type overlay struct {
 }
 
 const (
-	minTable = 64
-	maxIdle  = 1 << 10 // cells that an overlay keeps room for
+	minTable  = 64
+	pageCells = 64
+	maxIdle   = 1 << 10 // cells that an overlay keeps room for
 )
 
 func newOverlay(b base) *overlay { return &overlay{base: b, table: make([]int32, minTable)} }
 
+func (o *overlay) cell(i int32) *cell { return &o.pages[i/pageCells][i%pageCells] }
+
+// add makes a cell.
+func (o *overlay) add(c cell) (*cell, int32) {
+	i := o.cells
+	if int(i/pageCells) == len(o.pages) {
+		o.pages = append(o.pages, make([]cell, pageCells))
+	}
+	o.cells++
+	at := o.cell(i)
+	*at = c
+	return at, i
+}
+
 // reset empties o, which may then be used on another base.
 func (o *overlay) reset(b base) {
-	if len(o.cells) > maxIdle {
+	if o.cells > maxIdle {
 		*o = *newOverlay(b)
 		return
 	}
 	for i := range o.cells {
-		o.cells[i] = cell{}
+		*o.cell(i) = cell{}
 	}
 	clear(o.table)
 	o.base, o.err = b, nil
-	o.cells, o.arena = o.cells[:0], o.arena[:0]
+	o.cells, o.arena = 0, o.arena[:0]
 	o.sorted, o.pending = o.sorted[:0], o.pending[:0]
 	o.touched, o.scans = o.touched[:0], o.scans[:0]
 	o.unit, o.inUnit = 0, false
@@ -76,7 +92,7 @@ func (o *overlay) reset(b base) {
 // revert takes every change back; what was read from the base stays.
 func (o *overlay) revert() {
 	for i := range o.cells {
-		c := &o.cells[i]
+		c := o.cell(i)
 		c.val, c.ok, c.dirty, c.unit = c.orig, c.origOK, false, 0
 	}
 	o.sorted, o.pending = o.sorted[:0], o.pending[:0]
@@ -84,14 +100,14 @@ func (o *overlay) revert() {
 	o.unit, o.inUnit = 0, false
 }
 
-// at returns key's cell, which is read from the base if it is new. The pointer is good until the next call.
+// at returns key's cell, which is read from the base if it is new.
 func (o *overlay) at(key []byte) (*cell, int32) {
 	h := keyHash(key)
 	mask := uint64(len(o.table) - 1)
 	slot := h & mask
 	for o.table[slot] != 0 {
 		i := o.table[slot] - 1
-		if c := &o.cells[i]; c.hash == h && bytes.Equal(c.key, key) {
+		if c := o.cell(i); c.hash == h && bytes.Equal(c.key, key) {
 			return c, i
 		}
 		slot = (slot + 1) & mask
@@ -104,13 +120,12 @@ func (o *overlay) at(key []byte) (*cell, int32) {
 			o.err = err
 		}
 	}
-	i := int32(len(o.cells))
-	o.cells = append(o.cells, cell{hash: h, key: o.keepKey(key), orig: val, val: val, origOK: ok, ok: ok})
+	c, i := o.add(cell{hash: h, key: o.keepKey(key), orig: val, val: val, origOK: ok, ok: ok})
 	o.table[slot] = i + 1
-	if 2*len(o.cells) > len(o.table) {
+	if 2*int(o.cells) > len(o.table) {
 		o.grow()
 	}
-	return &o.cells[i], i
+	return c, i
 }
 
 // absent says that the base has nothing behind key, which is then not looked for.
@@ -133,7 +148,7 @@ func (o *overlay) grow() {
 	o.table = make([]int32, 2*len(o.table))
 	mask := uint64(len(o.table) - 1)
 	for i := range o.cells {
-		slot := o.cells[i].hash & mask
+		slot := o.cell(i).hash & mask
 		for o.table[slot] != 0 {
 			slot = (slot + 1) & mask
 		}
@@ -153,7 +168,7 @@ func (o *overlay) endUnit(u *undo) {
 	u.images, u.reads = u.images[:0], u.reads[:0]
 	u.scans = append(u.scans[:0], o.scans...)
 	for _, i := range o.touched {
-		c := &o.cells[i]
+		c := o.cell(i)
 		// A key that was set to what it was is a read: who changes it must still come before or after.
 		if c.wrote && (c.ok != c.beforeOK || !bytes.Equal(c.val, c.before)) {
 			u.images = append(u.images, image{c.key, c.before, c.beforeOK})
@@ -272,10 +287,10 @@ func (o *overlay) dirtyIn(prefix, from []byte) []image {
 	if bytes.Compare(from, prefix) < 0 {
 		from = prefix
 	}
-	first := sort.Search(len(o.sorted), func(i int) bool { return bytes.Compare(o.cells[o.sorted[i]].key, from) >= 0 })
+	first := sort.Search(len(o.sorted), func(i int) bool { return bytes.Compare(o.cell(o.sorted[i]).key, from) >= 0 })
 	var in []image
 	for _, i := range o.sorted[first:] {
-		c := &o.cells[i]
+		c := o.cell(i)
 		if !bytes.HasPrefix(c.key, prefix) {
 			break
 		}
@@ -287,11 +302,11 @@ func (o *overlay) dirtyIn(prefix, from []byte) []image {
 func (o *overlay) sortDirty() {
 	if len(o.pending) > 16 {
 		o.sorted = append(o.sorted, o.pending...)
-		slices.SortFunc(o.sorted, func(a, b int32) int { return bytes.Compare(o.cells[a].key, o.cells[b].key) })
+		slices.SortFunc(o.sorted, func(a, b int32) int { return bytes.Compare(o.cell(a).key, o.cell(b).key) })
 	} else {
 		for _, i := range o.pending {
-			key := o.cells[i].key
-			at := sort.Search(len(o.sorted), func(j int) bool { return bytes.Compare(o.cells[o.sorted[j]].key, key) >= 0 })
+			key := o.cell(i).key
+			at := sort.Search(len(o.sorted), func(j int) bool { return bytes.Compare(o.cell(o.sorted[j]).key, key) >= 0 })
 			o.sorted = slices.Insert(o.sorted, at, i)
 		}
 	}
@@ -316,7 +331,7 @@ func (o *overlay) find(key []byte) *cell {
 	h := keyHash(key)
 	mask := uint64(len(o.table) - 1)
 	for slot := h & mask; o.table[slot] != 0; slot = (slot + 1) & mask {
-		if c := &o.cells[o.table[slot]-1]; c.hash == h && bytes.Equal(c.key, key) {
+		if c := o.cell(o.table[slot] - 1); c.hash == h && bytes.Equal(c.key, key) {
 			return c
 		}
 	}
@@ -327,7 +342,9 @@ func (o *overlay) find(key []byte) *cell {
 // after o had been begun.
 func (o *overlay) takeBackBelow(u *undo) {
 	for _, im := range u.images {
+		o.unread = true // what the base has does not matter
 		c, _ := o.at(im.key)
+		o.unread = false
 		c.unknown = true
 		if !c.dirty {
 			o.put(im.key, im.val, im.ok)
@@ -338,7 +355,7 @@ func (o *overlay) takeBackBelow(u *undo) {
 // changes calls fn for every key whose value is not what the base has.
 func (o *overlay) changes(fn func(c *cell)) {
 	for i := range o.cells {
-		c := &o.cells[i]
+		c := o.cell(i)
 		if c.dirty && (c.unknown || c.ok != c.origOK || !bytes.Equal(c.val, c.orig)) {
 			fn(c)
 		}

@@ -106,18 +106,22 @@ func (fp *footprints) learn(u *undo) {
 	}
 }
 
-// A token stands for a key, or for all keys with a prefix.
-type token struct {
-	hash   uint64
-	prefix int32 // length of a scanned prefix; -1: a key
-}
+// A token stands for a key, or for all keys with a prefix: the hash of either, of a prefix with its length mixed in. Its last
+// bit says which. That two have the same by chance only makes units touch that don't.
+type token uint64
+
+func keyToken(hash uint64) token { return token(hash | 1) }
+
+func prefixToken(s scanMark) token { return token((s.hash + uint64(s.length)*0x9e3779b97f4a7c15) &^ 1) }
+
+func (t token) isKey() bool { return t&1 == 1 }
 
 func (fp *footprints) writes(u *undo, fn func(t token)) {
 	for _, im := range u.images {
-		fn(token{keyHash(im.key), -1})
+		fn(keyToken(keyHash(im.key)))
 		for _, n := range fp.lengths {
 			if int(n) <= len(im.key) {
-				fn(token{keyHash(im.key[:n]), int32(n)})
+				fn(prefixToken(scanMark{n, keyHash(im.key[:n])}))
 			}
 		}
 	}
@@ -125,10 +129,10 @@ func (fp *footprints) writes(u *undo, fn func(t token)) {
 
 func (fp *footprints) reads(u *undo, fn func(t token)) {
 	for _, h := range u.reads {
-		fn(token{h, -1})
+		fn(keyToken(h))
 	}
 	for _, s := range u.scans {
-		fn(token{s.hash, int32(s.length)})
+		fn(prefixToken(s))
 	}
 }
 
@@ -149,7 +153,7 @@ func (fp *footprints) redoInverted(old []*unit) {
 		fp.reads(u.before, func(t token) { byToken[t] = append(byToken[t], access{u, false}) })
 	}
 	for t, as := range byToken {
-		for _, a := range as[firstInverted(as, t.prefix < 0):] {
+		for _, a := range as[firstInverted(as, t.isKey()):] {
 			a.u.redo = true
 		}
 	}
@@ -180,7 +184,7 @@ func (fp *footprints) redoAfterUndone(old []*unit) {
 	written, read := make(map[token]bool), make(map[token]bool)
 	for _, u := range old {
 		if !u.redo {
-			fp.writes(u.before, func(t token) { u.redo = u.redo || read[t] || t.prefix < 0 && written[t] })
+			fp.writes(u.before, func(t token) { u.redo = u.redo || read[t] || t.isKey() && written[t] })
 			fp.reads(u.before, func(t token) { u.redo = u.redo || written[t] })
 		}
 		if u.redo {
@@ -221,7 +225,7 @@ func (fp *footprints) redoTouched(old, new []*unit) bool {
 		}
 		touched := false
 		fp.writes(u.before, func(t token) {
-			touched = touched || earlier(read, t, u.is) || t.prefix < 0 && earlier(written, t, u.is)
+			touched = touched || earlier(read, t, u.is) || t.isKey() && earlier(written, t, u.is)
 		})
 		fp.reads(u.before, func(t token) { touched = touched || earlier(written, t, u.is) })
 		if touched {

@@ -19,7 +19,11 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	l.rebasing = true
 	l.mu.Unlock()
 	ch := &chase{c: c, o: newOverlay(newDBState(snap, l.ks.kind(kindState))), next: next, snaps: []*pebble.Snapshot{snap}}
+	if countEvents(old)+countEvents(new)+uint64(next-first) >= manyEvents {
+		l.brake.on(firstPause)
+	}
 	defer func() {
+		l.brake.off()
 		l.mu.Lock()
 		l.rebasing, l.patches = false, nil
 		l.mu.Unlock()
@@ -44,6 +48,13 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	}
 	l.cache.drop(changed)
 	return changed, nil
+}
+
+func countEvents(nodes []*node) (n uint64) {
+	for _, x := range nodes {
+		n += x.header.Count
+	}
+	return n
 }
 
 // units returns the units of both orders, this device's unframed events last in each.

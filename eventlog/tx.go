@@ -45,6 +45,7 @@ func (l *Log) Update(fn func(tx *Tx) error) (store.Commit, error) {
 	if l.keys == nil {
 		return store.Commit{}, fmt.Errorf("update volume %x: %w", l.volume, ErrNoKeys)
 	}
+	l.brake.wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	tx := &l.tx

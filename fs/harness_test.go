@@ -62,6 +62,7 @@ type rig struct {
 	dir    string // of the store; empty: "home"
 	boot   string // of the machine
 	keys   *identity.Keyring
+	other  identity.DeviceID // whose frames are taken too
 	clock  *clock
 	st     *store.Store
 	blocks *ipld.Segments
@@ -170,7 +171,7 @@ func (r *rig) openLog(v identity.VolumeID) (Opened, error) {
 	feed := eventlog.Feed{Volume: v, Device: r.keys.Device(), Incarnation: r.keys.Incarnation()}
 	log, err := eventlog.Open(eventlog.Options{
 		Store: r.st, Volume: v, Feed: feed, Sign: r.keys.Sign, Keys: keys,
-		Member:  func(d identity.DeviceID) bool { return d == feed.Device },
+		Member:  func(d identity.DeviceID) bool { return d == feed.Device || d == r.other },
 		Reducer: tree.New(), Rand: rand.Reader, Now: r.clock.now,
 	})
 	if err != nil {

@@ -76,7 +76,6 @@ func TestRestart(t *testing.T) {
 	d := opened(t, home)
 	v := volume(t, d, "notes")
 	start := time.Now()
-	const perDir = 1000
 	var dir fs.Entry
 	for i := range *manyEvents {
 		if i%perDir == 0 {
