@@ -17,11 +17,11 @@ const (
 	bigResident = 300 << 20
 )
 
-// A real file, of 20 GiB in a long soak and 96 MiB else, is written, copied, edited in its midst, cut and read back, and the daemon's
+// A real file, of 20 GiB in a long soak and 64 MiB else, is written, copied, edited in its midst, cut and read back, and the daemon's
 // memory stays bounded.
 func TestBigFile(t *testing.T) {
 	t.Parallel()
-	size := int64(96 << 20)
+	size := int64(64 << 20)
 	r := newRig(t).start()
 	if *soakSeconds >= 600 {
 		size = bigFile

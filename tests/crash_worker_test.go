@@ -68,7 +68,7 @@ func (w *worker) work(stop <-chan struct{}) {
 	acts := []func(){
 		w.create, w.create, w.create, w.create, w.rewrite, w.rewrite, w.patch, w.patch, w.save, w.save,
 		w.rename, w.rename, w.unlink, w.link, w.symlink, w.mkdir, w.rmdir, w.chmod, w.utimens, w.setxattr, w.removexattr,
-		w.truncate,
+		w.truncate, w.punch, w.copyPart,
 	}
 	for w.err == nil {
 		select {
