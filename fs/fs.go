@@ -64,6 +64,7 @@ type FS struct {
 	seal   sealQueue
 
 	damage damageList
+	aheads sync.WaitGroup // what is being read ahead
 
 	// invalidate tells the kernel what changed behind its back; set once before the mount serves.
 	invalidate atomic.Pointer[Invalidator]
@@ -239,6 +240,7 @@ func (f *FS) Sync() error {
 // Finish ends every edit as its close would. The kernel sends no more requests by then.
 func (f *FS) Finish() error {
 	var first error
+	f.aheads.Wait()
 	for _, n := range f.table.edits() {
 		if err := f.endEdit(n, true); err != nil && first == nil {
 			first = err

@@ -22,10 +22,11 @@ type Node struct {
 	id  NodeID
 	vol *Volume // nil: the mount's top
 
-	lookups  uint64        // guarded by table.mu: the kernel's references
-	accessed bool          // guarded by table.mu: its atime is not stored
-	dirty    atomic.Bool   // an edit goes on: buf is not nil
-	misses   atomic.Uint32 // names that were looked for in this directory in vain
+	lookups  uint64                // guarded by table.mu: the kernel's references
+	accessed bool                  // guarded by table.mu: its atime is not stored
+	dirty    atomic.Bool           // an edit goes on: buf is not nil
+	misses   atomic.Uint32         // names that were looked for in this directory in vain
+	ahead    atomic.Pointer[ahead] // of a large file that is being read
 
 	mu     sync.Mutex
 	file   tree.FileID

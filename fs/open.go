@@ -72,38 +72,6 @@ func (f *FS) Create(parent NodeID, name string, mode uint32, excl bool, c Cred) 
 	return e, nil
 }
 
-// Read fills p with the file's bytes at off, and returns how many there are.
-func (f *FS) Read(id NodeID, p []byte, off int64) (int, error) {
-	n, err := f.nodeOf(id)
-	if err != nil {
-		return 0, err
-	}
-	n.mu.Lock()
-	if n.buf != nil {
-		defer n.mu.Unlock()
-		k, err := n.buf.read(p, off)
-		return k, f.damaged(n, err)
-	}
-	ino, err := n.inodeLocked()
-	if err != nil {
-		n.mu.Unlock()
-		return 0, err
-	}
-	c, err := n.contentLocked(ino)
-	n.mu.Unlock() // content does not change: nobody waits for this read
-	if err != nil {
-		return 0, f.damaged(n, err)
-	}
-	if c == nil || off >= c.Size() {
-		return 0, nil
-	}
-	p = p[:min(int64(len(p)), c.Size()-off)]
-	if err := readFull(c, p, off); err != nil {
-		return 0, f.damaged(n, err)
-	}
-	return len(p), nil
-}
-
 // contentLocked returns the bytes that n shows when no edit goes on; nil: none. The caller holds n.mu.
 func (n *Node) contentLocked(ino tree.Inode) (content, error) {
 	if n.orphan != nil {

@@ -17,6 +17,8 @@ type Cache struct {
 	byKey map[Link]*list.Element // GUARDED_BY(mu)
 	order *list.List             // GUARDED_BY(mu); of *cached, the last used in front
 	bytes int64                  // GUARDED_BY(mu). INVARIANT: the sum of sizes in order
+
+	loading map[Link]chan struct{} // GUARDED_BY(mu): leaves that somebody is opening; closed when that is over
 }
 
 // linkSize is what a Link takes in memory, to count what a cache holds.
@@ -47,7 +49,7 @@ type openedBranch struct {
 
 // NewCache returns a cache of at most so many bytes; the block in use counts even if it is larger.
 func NewCache(bytes int64) *Cache {
-	return &Cache{limit: bytes, byKey: map[Link]*list.Element{}, order: list.New()}
+	return &Cache{limit: bytes, byKey: map[Link]*list.Element{}, order: list.New(), loading: map[Link]chan struct{}{}}
 }
 
 func (c *Cache) get(link Link) any {
@@ -88,12 +90,34 @@ func (c *Cache) leaf(st Store, link Link, size int64) ([]byte, error) {
 	if plain, ok := c.get(link).([]byte); ok && int64(len(plain)) == size {
 		return plain, nil
 	}
-	plain, err := loadLeaf(st, link, size)
-	if err != nil {
-		return nil, err
+	for {
+		c.mu.Lock()
+		other, busy := c.loading[link]
+		if !busy {
+			c.loading[link] = make(chan struct{})
+		}
+		c.mu.Unlock()
+		if !busy {
+			return c.loadLeaf(st, link, size)
+		}
+		<-other
+		if plain, ok := c.get(link).([]byte); ok && int64(len(plain)) == size {
+			return plain, nil
+		}
 	}
-	c.add(link, plain, int64(cap(plain)))
-	return plain, nil
+}
+
+// loadLeaf opens a leaf for all who wait for it.
+func (c *Cache) loadLeaf(st Store, link Link, size int64) ([]byte, error) {
+	plain, err := loadLeaf(st, link, size)
+	if err == nil {
+		c.add(link, plain, int64(cap(plain)))
+	}
+	c.mu.Lock()
+	close(c.loading[link])
+	delete(c.loading, link)
+	c.mu.Unlock()
+	return plain, err
 }
 
 func (c *Cache) section(st Store, link Link, size int64) (*section, error) {

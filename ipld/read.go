@@ -45,22 +45,83 @@ func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
 
 // readSome reads up to the end of a chunk or a hole.
 func (r *Reader) readSome(p []byte, off int64) (int, error) {
-	if rest := r.c.Size - off; int64(len(p)) > rest {
-		p = p[:rest]
-	}
-	if r.c.Depth == 0 {
-		return r.copyChunk(p, r.c.Root, off, r.c.Size)
-	}
-	s, base, end, err := r.find(off)
+	at, err := r.place(off)
 	if err != nil {
 		return 0, err
 	}
-	if s == nil {
-		return zeros(p, end-off), nil
+	if at.link.IsZero() {
+		return zeros(p, at.end-off), nil
+	}
+	plain, err := r.cache.leaf(r.st, at.link, at.end-at.start)
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, plain[off-at.start:]), nil
+}
+
+// ReadCached is ReadAt for bytes that are all in the cache, and reports whether they are. It waits for nothing.
+func (r *Reader) ReadCached(p []byte, off int64) bool {
+	cached := Reader{noStore{}, r.c, r.cache}
+	for len(p) > 0 {
+		at, err := cached.place(off)
+		if err != nil {
+			return false
+		}
+		n := 0
+		if at.link.IsZero() {
+			n = zeros(p, at.end-off)
+		} else {
+			plain, ok := r.cache.get(at.link).([]byte)
+			if !ok || int64(len(plain)) != at.end-at.start {
+				return false
+			}
+			n = copy(p, plain[off-at.start:])
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return true
+}
+
+// Prefetch opens what lies from off on and before end, and leaves it in the cache. What can't be read is left to who
+// asks for it.
+func (r *Reader) Prefetch(off, end int64) {
+	for off < end {
+		at, err := r.place(off)
+		if err == nil && !at.link.IsZero() {
+			_, err = r.cache.leaf(r.st, at.link, at.end-at.start)
+		}
+		if err != nil {
+			return
+		}
+		off = at.end
+	}
+}
+
+// noStore is the store of who takes only what is in a cache.
+type noStore struct{ Store }
+
+func (noStore) Get(CID) (Block, error) { return Block{}, ErrNotFound }
+
+// A place is where a chunk or a hole lies in content; the link of a hole is zero.
+type place struct {
+	link       Link
+	start, end int64
+}
+
+// place finds what is at off.
+func (r *Reader) place(off int64) (place, error) {
+	if off < 0 || off >= r.c.Size {
+		return place{}, io.EOF
+	}
+	if r.c.Depth == 0 {
+		return place{r.c.Root, 0, r.c.Size}, nil
+	}
+	s, base, end, err := r.find(off)
+	if err != nil || s == nil {
+		return place{start: base, end: end}, err
 	}
 	i := s.at(off - base)
-	c := s.chunks[i]
-	return r.copyChunk(p, c.link, off-base-(s.ends[i]-c.size), c.size)
+	return place{s.chunks[i].link, base + s.ends[i] - s.chunks[i].size, base + s.ends[i]}, nil
 }
 
 // find returns the section that off lies in, and where it begins; or nil, and where the hole ends that off lies in.
@@ -108,18 +169,6 @@ func (r *Reader) Extent(off int64) (end int64, data bool, err error) {
 		i++
 	}
 	return base + s.ends[i], !hole, nil
-}
-
-// copyChunk copies from the chunk of size bytes that link opens, from off on.
-func (r *Reader) copyChunk(p []byte, link Link, off, size int64) (int, error) {
-	if link.IsZero() {
-		return zeros(p, size-off), nil
-	}
-	plain, err := r.cache.leaf(r.st, link, size)
-	if err != nil {
-		return 0, err
-	}
-	return copy(p, plain[off:]), nil
 }
 
 func zeros(p []byte, n int64) int {

@@ -80,10 +80,17 @@ const smallRead = 64 << 10
 
 // Read answers from the edit that goes on, or from the version shown.
 func (o *Ops) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	var n int
+	var err error
+	ready := false
 	if len(buf) > smallRead {
-		o.block(&in.InHeader)
+		if n, ready, err = o.fs.ReadReady(node(in.NodeId), buf, int64(in.Offset)); !ready {
+			o.block(&in.InHeader)
+		}
 	}
-	n, err := o.fs.Read(node(in.NodeId), buf, int64(in.Offset))
+	if !ready {
+		n, err = o.fs.Read(node(in.NodeId), buf, int64(in.Offset))
+	}
 	if err != nil {
 		return nil, toErrno(err)
 	}
