@@ -5,7 +5,8 @@ import (
 	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"golang.org/x/sys/unix"
+
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
 // rewrite writes every byte of a sparse file anew where it is. Its holes stay.
@@ -17,7 +18,7 @@ func rewrite(f vfs.File) error {
 	buf := make([]byte, 1<<20)
 	for off := int64(0); off < info.Size(); {
 		var n int64
-		if off, n, err = nextData(f, off, info.Size()); err != nil {
+		if off, n, err = store.NextData(f, off, info.Size()); err != nil {
 			return err
 		}
 		for ; n > 0; n -= int64(len(buf)) {
@@ -32,23 +33,4 @@ func rewrite(f vfs.File) error {
 		}
 	}
 	return nil
-}
-
-// nextData finds the next bytes at off or behind that are no hole. Where a file can't tell, nothing is one.
-func nextData(f vfs.File, off, size int64) (start, n int64, err error) {
-	if f.Fd() == vfs.InvalidFd {
-		return off, size - off, nil
-	}
-	start, err = unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
-	if errors.Is(err, unix.ENXIO) {
-		return size, 0, nil
-	}
-	if err != nil {
-		return off, size - off, nil
-	}
-	end, err := unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE)
-	if err != nil {
-		end = size
-	}
-	return start, min(end, size) - start, nil
 }
