@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -97,6 +98,9 @@ func (s *spills) create() (*spill, error) {
 	id := s.next
 	s.mu.Unlock()
 	f, err := s.st.FS().Create(s.path(id), vfs.WriteCategoryUnspecified)
+	if errors.Is(err, syscall.ENOSPC) && s.st.GiveUpReserve() { // cutting a file works on a full disk
+		f, err = s.st.FS().Create(s.path(id), vfs.WriteCategoryUnspecified)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make spill file: %w", err)
 	}

@@ -52,6 +52,10 @@ func (s *Segments) put(blocks []Block, anew bool) (segmentNumber, int64, error) 
 			return 0, 0, err
 		}
 	}
+	// What the store keeps for removing and renaming is not for new content; what is written anew may use it.
+	if sp, ok := s.st.Space(); ok && sp.Free == 0 && !anew {
+		return 0, 0, store.ErrNoSpace
+	}
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	if err := s.usable(); err != nil {

@@ -169,10 +169,10 @@ type powerDisk struct {
 func newPowerDisk(t *testing.T, user string) *powerDisk {
 	t.Helper()
 	d := &powerDisk{t: t, image: filepath.Join(user, "disk.img"), dir: filepath.Join(user, "disk"), boot: filepath.Join(user, "boot")}
-	if err := errors.Join(os.Mkdir(d.dir, 0o755), os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, 1<<30)); err != nil {
+	if err := errors.Join(os.Mkdir(d.dir, 0o755), os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, 640<<20)); err != nil {
 		t.Fatal(err)
 	}
-	d.run("mkfs.ext4", "-q", "-F", d.image)
+	d.run("mkfs.ext4", "-q", "-F", "-m", "0", d.image) // no space that root alone may use
 	d.restore()
 	return d
 }

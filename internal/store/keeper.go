@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -112,6 +113,7 @@ func (k *keeper) flush() {
 			continue
 		case <-timer.C:
 			k.armed.Store(false)
+			k.look() // at the space, too
 			err = k.s.flush()
 		}
 		k.s.Report(partPeriodic, err)
@@ -162,6 +164,9 @@ func (s *Store) prepareNext() error {
 		return nil
 	}
 	next, err := s.wal.create(true)
+	if errors.Is(explain(err), ErrNoSpace) && s.reserve.giveUp() {
+		next, err = s.wal.create(true)
+	}
 	s.mu.Lock()
 	if err == nil && next.num < s.cur.num { // the log was mended meanwhile
 		s.mu.Unlock()
@@ -208,6 +213,9 @@ func (s *Store) dropFlushed(keep int) error {
 // keepSpace looks after the reserve, and says when the disk is full or nearly so.
 func (s *Store) keepSpace() {
 	s.reserve.keep()
+	if errors.Is(s.trouble.of(partFlush), syscall.ENOSPC) {
+		s.reserve.giveUp()
+	}
 	sp, ok := s.Space()
 	if !ok {
 		return

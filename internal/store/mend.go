@@ -17,6 +17,9 @@ import (
 // errSuspect says that a segment takes no more records.
 var errSuspect = errors.New("the log could not be written")
 
+// mendAtOnce is how long who found the failure waits for the database.
+const mendAtOnce = time.Second
+
 // mend mends the log if its last segment is suspect, which a write has found for that reason.
 func (s *Store) mend(why error) error {
 	s.syncMu.Lock()
@@ -39,7 +42,7 @@ func (s *Store) mendHeld(seg *segment, why error) error {
 	s.mu.Lock()
 	seg.suspect = true
 	s.mu.Unlock()
-	if err := s.renewLog(s.keeper.again); err != nil {
+	if err := s.renewLog(mendAtOnce); err != nil {
 		s.Report(partLog, explain(why))
 		return fmt.Errorf("%w (%w)", explain(why), err)
 	}

@@ -16,10 +16,11 @@ import (
 //
 //	free < low     a warning; low is 5 % of the disk or 2 GiB, whichever is less
 //	free < unit    programs get ENOSPC for what makes more data; removing, renaming, cutting go on
-//	free < unit/2  the file is given up: unit is added to what is free
+//	free < unit/4  whoever removes or renames something has the file given up: unit is added to what is free
 //	free < unit/4  and no file any more: nothing is taken
 //
-// While the file is missing, programs may use what is free beyond 2 units, so that it can be made again.
+// It is given up only when it is needed: who fills the disk from outside would fill that too.
+// While the file is missing, programs may use what is free beyond 2 units; it is made again when 1.5 are.
 const (
 	reserveFile         = "reserve"
 	leastUnit, mostUnit = 32 << 20, 64 << 20
@@ -47,6 +48,9 @@ func unitOf(total int64) int64 { return min(max(total/16, leastUnit), mostUnit) 
 
 // lowLimit is below how much free space a disk is called nearly full.
 func lowLimit(total int64) int64 { return min(total/lowShare, lowSpace) }
+
+// GiveUpReserve makes room for what must work on a full disk, and reports whether there was any to make.
+func (s *Store) GiveUpReserve() bool { return s.reserve.giveUp() }
 
 // Space asks the disk; ok is false if it can't tell.
 func (s *Store) Space() (sp Space, ok bool) {
@@ -112,18 +116,12 @@ func (r *reserve) giveUp() bool {
 	return true
 }
 
-// keep gives the file up or makes it again, as the disk is.
+// keep makes the file again if there is room.
 func (r *reserve) keep() {
 	avail, unit, ok := r.free()
-	if !ok {
-		return
-	}
-	if avail < unit/2 {
-		r.giveUp()
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.held || r.none || avail < 2*unit+unit/2 { // with less, programs could have it given up again at once
+	if !ok || r.held || r.none || avail < unit+unit/2 { // with less, it would be given up again at once
 		return
 	}
 	err := r.makeLocked(unit)
