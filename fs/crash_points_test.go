@@ -88,6 +88,7 @@ func crashAtChanges(t *testing.T, seed uint64, share float64) int {
 		mu.Unlock()
 		for _, p := range list {
 			c.did("%v before %s", p.death, p.change)
+			c.within = true
 			c.survive(p.disk, p.death, p.from)
 			c.trace = c.trace[:len(c.trace)-1]
 		}
