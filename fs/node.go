@@ -22,7 +22,7 @@ type Node struct {
 	id  NodeID
 	vol *Volume // nil: the mount's top
 
-	lookups  uint64                // guarded by table.mu: the kernel's references
+	lookups  uint64                // guarded by table.mu: the kernel's references, and those of calls under way
 	accessed bool                  // guarded by table.mu: its atime is not stored
 	dirty    atomic.Bool           // an edit goes on: buf is not nil
 	misses   atomic.Uint32         // names that were looked for in this directory in vain
@@ -219,6 +219,14 @@ func (t *table) forget(id NodeID, count uint64) {
 	}
 }
 
+// release drops the reference of Volume.hold.
+func (t *table) release(n *Node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.lookups--
+	t.dropIdleLocked(n)
+}
+
 // dropIdle removes n if the kernel has forgotten it and no edit goes on.
 func (t *table) dropIdle(n *Node) {
 	t.mu.Lock()
@@ -233,7 +241,9 @@ func (t *table) dropIdleLocked(n *Node) {
 }
 
 func (t *table) dropLocked(n *Node) {
-	delete(t.byID, n.id)
+	if t.byID[n.id] == n { // else it was dropped before, and its number is another node's now
+		delete(t.byID, n.id)
+	}
 	if t.of[nodeKey{n.vol, n.file}] == n {
 		delete(t.of, nodeKey{n.vol, n.file})
 	}

@@ -173,7 +173,7 @@ func (v *Volume) base(rec editRecord) (content, error) {
 
 // recoverJournal brings an edit that a crash interrupted to its end: what fsync acknowledged becomes a version.
 func (v *Volume) recoverJournal(rec editRecord) error {
-	n := v.node(rec.File, rec.Local, 0)
+	n := v.hold(rec.File, rec.Local)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	b := newBuffer(v.fs.spills, nil)
@@ -219,7 +219,7 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 	if err != nil {
 		return fmt.Errorf("end the edit that a crash interrupted: %w", err)
 	}
-	v.fs.table.dropIdle(n)
+	v.fs.table.release(n)
 	return nil
 }
 

@@ -22,11 +22,11 @@ func (f *FS) Unlink(parent NodeID, name string) error {
 	if p.dirent.Kind == tree.Dir || p.dirent.Kind == tree.Graft {
 		return ErrIsDir
 	}
-	n := dir.vol.node(p.dirent.ID, p.local, 0)
-	defer f.table.dropIdle(n)
+	n := dir.vol.hold(p.dirent.ID, p.local)
+	defer f.table.release(n)
 	s := f.successor(n)
 	if s != nil {
-		defer f.table.dropIdle(s)
+		defer f.table.release(s)
 	}
 	unlock := lockNodes(dir, n, s)
 	defer unlock()
@@ -162,8 +162,8 @@ func (f *FS) Rmdir(parent NodeID, name string) error {
 	default:
 		return ErrNotDir
 	}
-	n := dir.vol.node(p.dirent.ID, p.local, 0)
-	defer f.table.dropIdle(n)
+	n := dir.vol.hold(p.dirent.ID, p.local)
+	defer f.table.release(n)
 	unlock := lockNodes(dir, n)
 	defer unlock()
 	return dir.vol.update(func(t *txn) error {
@@ -203,8 +203,8 @@ func (f *FS) removeVolume(dir *Node, p place, name []byte) error {
 	if err != nil {
 		return err
 	}
-	root := in.vol.node(tree.RootID, false, 0)
-	defer f.table.dropIdle(root)
+	root := in.vol.hold(tree.RootID, false)
+	defer f.table.release(root)
 	unlock := lockNodes(dir, root)
 	defer unlock()
 	if err := in.vol.empty(root); err != nil {

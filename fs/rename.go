@@ -46,13 +46,13 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 		return ErrCrossVolume
 	}
 	m := move{from: from, to: to, oldName: []byte(oldName), newName: []byte(newName)}
-	m.n = from.vol.node(p.dirent.ID, p.local, 0)
-	defer f.table.dropIdle(m.n)
+	m.n = from.vol.hold(p.dirent.ID, p.local)
+	defer f.table.release(m.n)
 	m.toLocal = to.localChild(m.newName)
 	q, err := to.findHere(m.newName)
 	if err == nil {
-		m.target = to.vol.node(q.dirent.ID, q.local, 0)
-		defer f.table.dropIdle(m.target)
+		m.target = to.vol.hold(q.dirent.ID, q.local)
+		defer f.table.release(m.target)
 	} else if flags&RenameExchange != 0 {
 		return err
 	}
@@ -75,8 +75,8 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 		if err != nil {
 			return err
 		}
-		root = in.vol.node(tree.RootID, false, 0)
-		defer f.table.dropIdle(root)
+		root = in.vol.hold(tree.RootID, false)
+		defer f.table.release(root)
 	}
 	unlock := lockNodes(from, to, m.n, m.target, root)
 	defer unlock()

@@ -72,7 +72,7 @@ func (f *FS) successor(n *Node) *Node {
 	if !found || d.Kind != tree.File || d.ID == file {
 		return nil
 	}
-	return n.vol.node(d.ID, n.local, 0)
+	return n.vol.hold(d.ID, n.local)
 }
 
 // isAside reports whether removing n ends a save by s. Both are locked.

@@ -252,6 +252,10 @@ func (v *Volume) meta(file tree.FileID) localMeta {
 	return m
 }
 
+// hold is the node of a file for the time of a call, which ends by table.release: meanwhile the node is not dropped and
+// made anew by others.
+func (v *Volume) hold(file tree.FileID, local bool) *Node { return v.node(file, local, 1) }
+
 // node finds or makes the node of a file and counts lookups of the kernel.
 func (v *Volume) node(file tree.FileID, local bool, lookups uint64) *Node {
 	return v.fs.table.ref(v, file, local, lookups, func() localMeta { return v.meta(file) })
