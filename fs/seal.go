@@ -71,17 +71,20 @@ func (p *pending) sealedForm() *ipld.Content {
 	return p.as
 }
 
-// sync makes the bytes durable where they are.
+// sync makes the bytes durable that are not below.
 func (p *pending) sync() error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.now != nil || p.bytes.spill == nil || p.lost {
+	if p.now != nil || p.bytes.spill == nil {
 		return nil
 	}
-	if err := p.bytes.spill.sync(); err != nil {
-		return err
-	}
-	return syncBelow(p.bytes.base)
+	return p.bytes.spill.sync()
+}
+
+func (p *pending) base() content {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.bytes.base
 }
 
 func (p *pending) unsynced() bool {
@@ -90,17 +93,22 @@ func (p *pending) unsynced() bool {
 	return p.now == nil && p.bytes.isUnsynced()
 }
 
-// syncBelow makes durable what an edit or a version stands on.
+// syncBelow makes durable what an edit or a version stands on. A version must say so itself: after a power loss it counts
+// as lost else, and what stands on it with it.
 func syncBelow(base content) error {
 	if p, ok := base.(*pending); ok {
-		return p.sync()
+		return p.toDisk()
 	}
 	return nil
 }
 
 // toDisk makes the bytes durable where they are, and notes that they are: the note is on disk with the next sync of the log.
+// No lock is held but nodes'.
 func (p *pending) toDisk() error {
-	if err := p.sync(); err != nil {
+	if p.lost {
+		return nil // a note would have the next start trust them
+	}
+	if err := errors.Join(p.sync(), syncBelow(p.base())); err != nil {
 		return err
 	}
 	if p.noted.Load() {
