@@ -124,8 +124,8 @@ func (k *keeper) flush() {
 	}
 }
 
-// flush makes everything durable that was written before, the files of OnFlush's functions first: the
-// log may name them.
+// flush makes everything durable that was written before, the files of OnFlush's functions first. The log does not wait
+// for a file that fails.
 func (s *Store) flush() error {
 	s.mu.Lock()
 	fns := s.onFlush
@@ -135,9 +135,9 @@ func (s *Store) flush() error {
 		err = errors.Join(err, fn())
 	}
 	if err != nil {
-		return fmt.Errorf("periodic flush: %w", err)
+		err = fmt.Errorf("periodic flush: %w", err)
 	}
-	return s.Sync()
+	return errors.Join(err, s.Sync())
 }
 
 // settle brings the zeros of the first segment to the disk, so that no fsync has to wait for them.

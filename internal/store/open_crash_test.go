@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -108,6 +109,28 @@ func TestFlushEvery(t *testing.T) {
 	s.keeper.stop() // after it, that flush is over
 	if s.synced.Load() != 1 {
 		t.Fatal("not synced")
+	}
+	if err := s.release(false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A file that can't be made durable keeps nothing else from the disk.
+func TestFlushEveryWithAFileThatFails(t *testing.T) {
+	s, err := Open("home", Options{FS: vfs.NewCrashableMem(), FlushEvery: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flushed := make(chan bool, 100)
+	s.OnFlush(func() error {
+		flushed <- true
+		return errors.New("the file fails")
+	})
+	put(t, s, 1, Applied, 10)
+	<-flushed
+	s.keeper.stop()
+	if s.synced.Load() != 1 || s.trouble.of(partPeriodic) == nil {
+		t.Fatal("synced:", s.synced.Load(), "trouble:", s.Health())
 	}
 	if err := s.release(false); err != nil {
 		t.Fatal(err)
