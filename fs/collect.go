@@ -22,6 +22,18 @@ func (f *FS) Collect(ctx context.Context) (int64, error) {
 // reachable calls yield for every block that must stay.
 func (f *FS) reachable(yield func(ipld.CID) error) error {
 	root := func(c ipld.Content) error { return yield(c.Root.CID) }
+	open := func() error {
+		for _, c := range f.openContents() {
+			if err := root(*c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	// These twice, too: an edit that ends meanwhile takes what it stands on to the state.
+	if err := open(); err != nil {
+		return err
+	}
 	for _, v := range f.allVolumes() {
 		if err := v.view(true, func(r eventlog.Reader) error { return tree.Reachable(r, root) }); err != nil {
 			return err
@@ -37,12 +49,7 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 			return err
 		}
 	}
-	for _, c := range f.openContents() {
-		if err := root(*c); err != nil {
-			return err
-		}
-	}
-	return nil
+	return open()
 }
 
 // reachable walks the shared state's versions as they are at one moment, and keeps nobody waiting.
