@@ -137,7 +137,7 @@ func TestListingsMerge(t *testing.T) {
 			cookie = e.Cookie
 			seen[string(e.Name)]++
 			if got, ok := r.fs.Enter(e); ok {
-				if got.Attr.Ino != e.Ino || got.Attr.Mode&ModeType != e.Mode {
+				if got.Attr.Ino != r.fs.InoOf(e) || got.Attr.Mode&ModeType != e.Mode {
 					t.Fatalf("%q: %+v, listed as %+v", e.Name, got.Attr, e)
 				}
 				r.fs.Forget(got.Node, 1)

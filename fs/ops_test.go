@@ -550,7 +550,7 @@ func TestTopAndIdentities(t *testing.T) {
 	list, err := r.fs.ReadDir(Root, 0)
 	r.must(err)
 	e, ok := r.fs.Enter(list[0])
-	if !ok || e.Node != r.home || e.Attr.Ino != list[0].Ino {
+	if !ok || e.Node != r.home || e.Attr.Ino != r.fs.InoOf(list[0]) {
 		t.Fatal(e, ok)
 	}
 }

@@ -13,7 +13,6 @@ import (
 type DirEntry struct {
 	Cookie uint64
 	Name   []byte
-	Ino    uint64
 	Mode   uint32 // type bits
 	place  place
 }
@@ -53,7 +52,6 @@ func (f *FS) ReadDir(id NodeID, cookie uint64) ([]DirEntry, error) {
 		if e.place, err = e.place.throughGraft(); err != nil {
 			return nil, err
 		}
-		e.Ino = e.place.vol.inoOf(e.place.dirent.ID, e.place.local)
 	}
 	return list, nil
 }
@@ -106,6 +104,9 @@ func (v *Volume) inoOf(file tree.FileID, local bool) uint64 {
 	return deriveIno(v.inoKey, v.id, file)
 }
 
+// InoOf is the st_ino of what an entry leads to. Who enters it learns it with the rest.
+func (f *FS) InoOf(e DirEntry) uint64 { return e.place.vol.inoOf(e.place.dirent.ID, e.place.local) }
+
 // Enter gives the kernel a reference of an entry that ReadDir returned, for READDIRPLUS. ok is false if it
 // has gone meanwhile.
 func (f *FS) Enter(e DirEntry) (Entry, bool) {
@@ -119,7 +120,7 @@ func (f *FS) readTop(cookie uint64) []DirEntry {
 		c := uint64(i + 3) // 1 and 2 are for "." and ".."
 		if c > cookie {
 			list = append(list, DirEntry{
-				Cookie: c, Name: []byte(h.name), Ino: h.ino, Mode: ModeDir,
+				Cookie: c, Name: []byte(h.name), Mode: ModeDir,
 				place: place{vol: h.vol, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir}},
 			})
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -72,6 +73,10 @@ func newMounting(a *app, f mountFlags, args []string) (m *mounting, err error) {
 	return m, nil
 }
 
+// collectAt is how many percent of what lives may be garbage: much of what lives is caches without pointers, which
+// cost nothing to collect and would let as much garbage stand beside them.
+const collectAt = 50
+
 // foreground is the daemon itself: it returns when the mount has gone.
 func (m *mounting) foreground(ctx context.Context) error {
 	report, err := m.reporter()
@@ -79,6 +84,9 @@ func (m *mounting) foreground(ctx context.Context) error {
 		return err
 	}
 	keepSecretsInMemory()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	logger, closeLog := m.openLog()
 	defer closeLog()
 	crashed, err := lastCrash(m.logPath)

@@ -150,22 +150,32 @@ func (o *Ops) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 
 // ReadDir lists names.
 func (o *Ops) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return o.readDir(in, func(e fuse.DirEntry, _ *fs.DirEntry) bool { return out.AddDirEntry(e) })
+	return o.readDir(in, func(e fuse.DirEntry, from *fs.DirEntry) bool {
+		if from != nil {
+			e.Ino = o.fs.InoOf(*from)
+		}
+		return out.AddDirEntry(e)
+	})
 }
 
 // ReadDirPlus lists names with what a lookup of each would answer.
 func (o *Ops) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	return o.readDir(in, func(e fuse.DirEntry, from *fs.DirEntry) bool {
+		if from == nil {
+			return out.AddDirLookupEntry(e) != nil
+		}
+		found, there := o.fs.Enter(*from)
+		if e.Ino = found.Attr.Ino; !there {
+			e.Ino = o.fs.InoOf(*from)
+		}
 		slot := out.AddDirLookupEntry(e)
-		if slot == nil {
-			return false
+		switch {
+		case there && slot != nil:
+			fillEntry(found, slot)
+		case there:
+			o.fs.Forget(found.Node, 1)
 		}
-		if from != nil {
-			if found, ok := o.fs.Enter(*from); ok {
-				fillEntry(found, slot)
-			}
-		}
-		return true
+		return slot != nil
 	})
 }
 
@@ -205,7 +215,7 @@ func (o *Ops) readDir(in *fuse.ReadIn, add func(fuse.DirEntry, *fs.DirEntry) boo
 			if i+1 < len(list) && list[i+1].Cookie == next {
 				next-- // who stops between names of one cookie sees them again rather than missing one
 			}
-			if !add(fuse.DirEntry{Name: string(e.Name), Ino: e.Ino, Mode: e.Mode, Off: next}, e) {
+			if !add(fuse.DirEntry{Name: string(e.Name), Mode: e.Mode, Off: next}, e) {
 				return fuse.OK
 			}
 		}
