@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -255,5 +256,31 @@ func oneFault(t *testing.T, rng *rand.Rand) {
 	mustClose(t, s)
 	if got := survives(t, disk.power()); got != n+1 {
 		t.Fatalf("%v: %d of %d batches survive a clean end", hit.Load(), got, n+1)
+	}
+}
+
+// A start does not believe a sync of what an earlier run wrote, and could not sync perhaps: it writes it anew.
+func TestAStartWritesTheLogAnew(t *testing.T) {
+	disk, fs := newSickDisk()
+	s := openSick(t, fs)
+	put(t, s, 1, Handed, 10)
+	killed := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	mustClose(t, s)
+	var ops []errorfs.OpKind
+	var of string // the first segment that was changed
+	s = mustOpen(t, "home", errorfs.Wrap(killed, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		written := op.Kind == errorfs.OpFileWriteAt || op.Kind == errorfs.OpFileSyncData
+		if written && strings.HasSuffix(op.Path, ".wal") && (of == "" || of == op.Path) {
+			of = op.Path
+			ops = append(ops, op.Kind)
+		}
+		return nil
+	})))
+	if n := history(t, s); n != 1 {
+		t.Fatal(n, "batches")
+	}
+	mustClose(t, s)
+	if !slices.Equal(ops, []errorfs.OpKind{errorfs.OpFileWriteAt, errorfs.OpFileSyncData}) {
+		t.Fatal(of, ops)
 	}
 }

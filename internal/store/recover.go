@@ -80,11 +80,24 @@ func recoverWAL(l *walDir, db *pebble.DB) (pos uint64, kept []*segment, err erro
 		if s.last <= flushed {
 			continue
 		}
-		if err := s.file.SyncData(); err != nil {
+		if err := makeCertain(s.file); err != nil {
 			return 0, nil, errors.Join(err, closeSegments(kept))
 		}
 	}
 	return r.pos, kept, nil
+}
+
+// makeCertain brings a file to the disk whatever befell the run that wrote it: if a sync failed then, the kernel may have
+// bytes that never reached the disk, and call them clean. Only what is written anew is certain.
+func makeCertain(f vfs.File) error {
+	data, err := readAll(f)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return f.SyncData()
 }
 
 type recovery struct {
