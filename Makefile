@@ -18,7 +18,7 @@ mount: build
 
 # tools are the programs that tests run on the mount.
 tools:
-	@./scripts/install fuse3 rsync sqlite3 vim tar attr acl e2fsprogs fio
+	@./scripts/install fuse3 rsync sqlite3 vim tar attr acl e2fsprogs fio inotify-tools
 
 test: tools
 	$(GO) test -timeout 10m ./...

@@ -29,6 +29,10 @@ func TestPrograms(t *testing.T) {
 		{"sparse", []string{"cp", "tar", "rsync", "fallocate"}, (*rig).sparse},
 		{"fio", []string{"fio"}, (*rig).fio},
 		{"shell", []string{"cp", "mv", "diff"}, (*rig).shell},
+		{"saves", []string{"dd", "setfattr", "getfattr"}, (*rig).saves},
+		{"watch", []string{"inotifywait"}, (*rig).watcher},
+		{"vault", nil, (*rig).vault},
+		{"mail", nil, (*rig).mail},
 	}
 	again := map[string]string{}
 	for _, p := range programs {
@@ -128,10 +132,29 @@ func (r *rig) sqlite() string {
 			(for i in $(seq 20); do sqlite3 -cmd '.timeout 20000' wal.db "INSERT INTO t(v) VALUES('$n-$i')"; done) & pids="${pids-} $!"
 		done
 		for p in $pids; do wait $p; done`)
+	// Four write, each a row and the number of rows, and a reader never sees the one without the other.
+	r.sh(r.me("sqlite"), `
+		mkdir many
+		for mode in wal delete; do
+			db=many/$mode.db pids=
+			sqlite3 $db "PRAGMA journal_mode=$mode; CREATE TABLE t(v BLOB); CREATE TABLE rows(n INT); INSERT INTO rows VALUES(0)" >/dev/null
+			for w in 1 2 3 4; do
+				(for i in $(seq 10); do echo "BEGIN IMMEDIATE; INSERT INTO t VALUES(randomblob(3000)); UPDATE rows SET n=n+1; COMMIT;"; done |
+					sqlite3 -bail -cmd '.timeout 30000' $db) & pids="$pids $!"
+			done
+			for i in $(seq 10); do echo "SELECT (SELECT count(*) FROM t) = (SELECT n FROM rows); PRAGMA integrity_check;"; done |
+				sqlite3 -bail -cmd '.timeout 30000' $db | sort -u >many/$mode.seen
+			for p in $pids; do wait $p; done
+			test "$(cat many/$mode.seen)" = "$(printf '1\nok')"
+			test "$(sqlite3 $db 'SELECT n, (SELECT count(*) FROM t) FROM rows')" = '40|40'
+		done`)
 	return `
+		for mode in wal delete; do
+			test "$(sqlite3 "$M/sqlite/many/$mode.db" 'PRAGMA integrity_check; SELECT count(*) FROM t')" = "$(printf 'ok\n40')"
+		done
 		cd "$M/sqlite" && test "$(sqlite3 wal.db 'SELECT count(*) FROM t')" = 107
 		for db in wal delete truncate persist; do test "$(sqlite3 $db.db 'PRAGMA integrity_check')" = ok; done
-		test "$(ls -A)" = "$(printf '%s\n' delete.db persist.db persist.db-journal truncate.db truncate.db-journal wal.db)"`
+		test "$(ls -A)" = "$(printf '%s\n' delete.db many persist.db persist.db-journal truncate.db truncate.db-journal wal.db)"`
 }
 
 // tree makes a tree of all that there is below dir, outside of the mount.
