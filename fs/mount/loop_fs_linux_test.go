@@ -13,6 +13,7 @@ import (
 //
 //	block-*   READ waits until it is interrupted or the file "open-gate" is made; it says MayBlock first
 //	stuck-*   the same, but without saying MayBlock
+//	deaf-*    FSYNC waits until that file is made, and does not heed an interrupt
 //	panic     LOOKUP panics
 type memFS struct {
 	fuse.RawFileSystem
@@ -162,7 +163,18 @@ func (m *memFS) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32,
 	return uint32(len(data)), fuse.OK
 }
 
-func (m *memFS) Fsync(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }
+func (m *memFS) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	m.mu.Lock()
+	deaf := strings.HasPrefix(m.nodes[in.NodeId].name, "deaf-")
+	m.mu.Unlock()
+	if deaf {
+		m.mayBlock(&in.InHeader)
+		m.waiting.Add(1)
+		defer m.waiting.Add(-1)
+		<-m.gate
+	}
+	return fuse.OK
+}
 
 func (m *memFS) Unlink(_ <-chan struct{}, _ *fuse.InHeader, name string) fuse.Status {
 	m.mu.Lock()

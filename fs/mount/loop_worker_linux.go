@@ -16,8 +16,15 @@ import (
 
 // Opcodes of the FUSE protocol (linux/fuse.h) that the loop itself knows.
 const (
+	opRead      = 15
+	opFsync     = 20
+	opFlush     = 25
+	opReaddir   = 28
+	opFsyncdir  = 30
 	opSetlkw    = 33
 	opInterrupt = 36
+	opLseek     = 46
+	opSyncfs    = 50
 )
 
 // Sizes and places in the protocol's headers.
@@ -27,6 +34,7 @@ const (
 	writeInSize   = int(unsafe.Sizeof(fuse.WriteIn{}))
 	opcodeAt      = 4
 	uniqueAt      = 8
+	pidAt         = 32
 )
 
 // bigReply is the size from which writing a reply is told to Go's scheduler: copying it takes a while.
@@ -45,7 +53,7 @@ type worker struct {
 	outV    [1][]byte
 	poll    [2]unix.PollFd
 
-	unique atomic.Uint64 // of the request that is being handled, or 0
+	unique atomic.Uint64 // of the request that is being handled, or 0 once it is answered: whoever clears it answers
 }
 
 func newWorker(l *loop) (*worker, error) {
@@ -90,11 +98,13 @@ func (w *worker) lead() {
 		unique := binary.NativeEndian.Uint64(w.in[uniqueAt:])
 		w.unique.Store(unique)
 		l.turn.Store(unique)
-		if binary.NativeEndian.Uint32(w.in[opcodeAt:]) == opSetlkw {
+		switch binary.NativeEndian.Uint32(w.in[opcodeAt:]) {
+		case opSetlkw:
 			l.handOver(unique)
+		case opInterrupt:
+			l.interrupted(binary.NativeEndian.Uint64(w.in[inHeaderSize:]))
 		}
-		w.answer(w.in[:n])
-		w.unique.Store(0)
+		w.answer(w.in[:n], unique)
 		if !l.turn.CompareAndSwap(unique, turnReading) {
 			return
 		}
@@ -150,15 +160,15 @@ func (w *worker) sleep() error {
 	return nil
 }
 
-// answer handles a request and sends the reply, if there is one.
-func (w *worker) answer(request []byte) {
+// answer handles a request and sends the reply, if there is one and nobody has answered meanwhile.
+func (w *worker) answer(request []byte, unique uint64) {
 	w.inV[0], w.outV[0] = request, w.out
 	n, status := w.l.handle(w.inV[:], w.outV[:])
 	if status != fuse.OK {
 		n = w.refuse(status)
 	}
-	if n == 0 {
-		return // FORGET and its like
+	if mine := w.unique.CompareAndSwap(unique, 0); n == 0 || !mine {
+		return // FORGET and its like, or see answerKilled
 	}
 	if err := w.send(w.out[:n]); err != nil {
 		w.l.log.Warn("a reply did not reach the kernel",
