@@ -169,7 +169,7 @@ func (d *daemon) serve(ctx context.Context, mo mount.Options) (err error) {
 		err = errors.Join(d.unmountAnyhow(), <-served)
 	}
 	err = errors.Join(err, d.finish())
-	d.log.Info("unmounted", "dir", d.conn.Dir())
+	d.log.Info("unmounted", "dir", d.conn.Dir(), "unsealed", d.fs.Unsealed())
 	return err
 }
 
