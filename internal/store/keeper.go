@@ -158,13 +158,14 @@ func (s *Store) settle() {
 // prepareNext gets the next segment ready, if it is needed soon.
 func (s *Store) prepareNext() error {
 	s.mu.Lock()
-	soon := s.next == nil && (s.starved || s.wal.halfFull(s.cur))
+	starved := s.starved
+	soon := s.next == nil && (starved || s.wal.halfFull(s.cur))
 	s.mu.Unlock()
 	if !soon {
 		return nil
 	}
 	next, err := s.wal.create(true)
-	if errors.Is(explain(err), ErrNoSpace) && s.reserve.giveUp() {
+	if starved && errors.Is(explain(err), ErrNoSpace) && s.reserve.giveUp() {
 		next, err = s.wal.create(true)
 	}
 	s.mu.Lock()
@@ -213,7 +214,7 @@ func (s *Store) dropFlushed(keep int) error {
 // keepSpace looks after the reserve, and says when the disk is full or nearly so.
 func (s *Store) keepSpace() {
 	s.reserve.keep()
-	if errors.Is(s.trouble.of(partFlush), syscall.ENOSPC) {
+	if settled := s.reserve.settled(); settled && errors.Is(s.trouble.of(partFlush), syscall.ENOSPC) {
 		s.reserve.giveUp()
 	}
 	sp, ok := s.Space()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -16,7 +17,7 @@ import (
 //
 //	free < low     a warning; low is 5 % of the disk or 2 GiB, whichever is less
 //	free < unit    programs get ENOSPC for what makes more data; removing, renaming, cutting go on
-//	free < unit/4  whoever removes or renames something has the file given up: unit is added to what is free
+//	free < unit/4  and nobody is filling it any more, or a call waits for room: the file is given up, unit is added to what is free
 //	free < unit/4  and no file any more: nothing is taken
 //
 // It is given up only when it is needed: who fills the disk from outside would fill that too.
@@ -35,7 +36,13 @@ type reserve struct {
 	mu   sync.Mutex
 	held bool // GUARDED_BY(mu): the file is there
 	none bool // GUARDED_BY(mu): this file system can't allocate
+
+	last  int64     // GUARDED_BY(mu): what was free when settled was asked last
+	since time.Time // GUARDED_BY(mu): for how long
 }
+
+// settleTime is for how long nothing must have changed for a full disk to be one that nobody is filling.
+const settleTime = time.Second
 
 // Space is what the store's disk has.
 type Space struct {
@@ -91,6 +98,34 @@ func (r *reserve) exhausted() bool {
 		return ok && avail < unit/4
 	}
 	return true
+}
+
+// refuses reports whether a commit must be refused. While somebody fills the disk the file is kept and the commit goes on in
+// the room that the log has allocated: what is given up then would be filled, too.
+func (r *reserve) refuses() bool {
+	if avail, unit, ok := r.free(); !ok || avail >= unit/4 {
+		return false
+	}
+	r.mu.Lock()
+	held := r.held
+	r.mu.Unlock()
+	if held && !r.settled() {
+		return false
+	}
+	return r.exhausted()
+}
+
+// settled reports whether what is free has not changed for a while: while somebody fills the disk, what is given up is
+// filled, too. What a call waits for is given up at once all the same.
+func (r *reserve) settled() bool {
+	avail, _, ok := r.free()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !ok || avail != r.last || r.since.IsZero() {
+		r.last, r.since = avail, time.Now()
+		return false
+	}
+	return time.Since(r.since) >= settleTime
 }
 
 // adopt looks whether an earlier run left the file.

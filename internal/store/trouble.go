@@ -85,7 +85,7 @@ func (s *Store) refuseLocked() error {
 	if err := s.trouble.of(partLog); err != nil {
 		return err
 	}
-	if s.reserve.exhausted() {
+	if s.reserve.refuses() {
 		return ErrNoSpace
 	}
 	return nil
