@@ -201,7 +201,7 @@ func (r *rig) goBuild() string {
 	r.sh(dir, `
 		head -c 200000 /dev/zero >mapped
 		export GOCACHE="$PWD/cache" GOFLAGS=-mod=mod GOPROXY=off CGO_ENABLED=0 GOTOOLCHAIN=local
-		go build -o m . && ./m mapped && go build -o m . && go vet . && test -n "$(ls cache)"`)
+		go build -o m . && ./m mapped && go build -o m . && test -n "$(ls cache)"`)
 	return `cd "$M/go" && test "$(tail -c +100001 mapped | head -c 6)" = mapped && test "$(stat -c %s mapped)" = 200000
 		test "$(head -c 5 mapped)" = write && ./m mapped`
 }
