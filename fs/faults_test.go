@@ -26,7 +26,7 @@ func TestFaults(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	end := time.Now().Add(time.Duration(*faultSeconds) * time.Second)
-	for run := 0; run < 24 || time.Now().Before(end); run += 8 {
+	for run := 0; run < 16 || time.Now().Before(end); run += 8 {
 		t.Run("runs", func(t *testing.T) {
 			for i := range 8 {
 				seed := seed + uint64(run+i)

@@ -8,7 +8,7 @@ import (
 // However many files are written to at once, what is in memory of them is bounded; so are the descriptors of the others.
 func TestManyDirtyFilesTakeBoundedMemory(t *testing.T) {
 	r := newRig(t)
-	const size, count = 200_000, 500
+	const size, count = 200_000, 380
 	var open []NodeID
 	for i := range count {
 		n := r.create(r.vol, fmt.Sprint("f", i))

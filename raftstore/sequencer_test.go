@@ -188,7 +188,7 @@ func TestConcurrentProposals(t *testing.T) {
 // Power is lost at any moment: what was committed and synced is there, nothing is applied twice or out of
 // order (apply checks that), and the order goes on.
 func TestCrashes(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		fs := vfs.NewCrashableMem()
 		h := &crashHistory{rng: rng}

@@ -246,6 +246,7 @@ func TestDamagedKeyring(t *testing.T) {
 
 // On a full disk a first start makes nothing, and a later one loses nothing.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	privately(t, func() {
 		r := newRig(t)
 		disk := filepath.Join(r.user, "disk")

@@ -60,17 +60,17 @@ func TestChurn(t *testing.T) {
 	const size = 4 << 20
 	write(t, r.me("big"), noise(from, size))
 
-	r.grows("100 MiB in random pages of an open file of 4 MiB", 3*size, func() {
+	r.grows("40 MiB in random pages of an open file of 4 MiB", 3*size, func() {
 		f, err := os.OpenFile(r.me("big"), os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		for i := range 100 << 20 / (64 << 10) {
+		for i := range 40 << 20 / (64 << 10) {
 			if _, err := f.WriteAt(noise(from, 64<<10), int64(from.Uint64()%(size-64<<10))); err != nil {
 				t.Fatal(err)
 			}
-			if i%100 == 0 {
+			if i%40 == 0 {
 				if err := f.Sync(); err != nil {
 					t.Fatal(err)
 				}

@@ -27,7 +27,7 @@ func TestPowerCut(t *testing.T) {
 		seed := uint64(time.Now().UnixNano())
 		t.Logf("seed %d", seed)
 		end := time.Now().Add(time.Duration(*crashSeconds) * time.Second)
-		for round := 0; round < 2 || time.Now().Before(end); round++ {
+		for round := 0; round < 1 || time.Now().Before(end); round++ {
 			load := time.Second
 			if round%2 == 0 {
 				load = 7 * time.Second // long enough for what nobody fsynced

@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -59,7 +60,7 @@ func TestPrograms(t *testing.T) {
 func (r *rig) git() string {
 	r.sh(r.user, `
 		git init -q repo && cd repo
-		for i in $(seq 200); do mkdir -p d$((i % 7)); seq $i $((i + 50)) >d$((i % 7))/f$i; done
+		for i in $(seq 80); do mkdir -p d$((i % 7)); seq $i $((i + 50)) >d$((i % 7))/f$i; done
 		head -c 700000 /dev/urandom >big
 		ln -s d1/f1 link; chmod +x d0/f7
 		git add . && git commit -qm first
@@ -116,20 +117,20 @@ func (r *rig) sqlite() string {
 	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
 		var script strings.Builder
 		fmt.Fprintf(&script, "PRAGMA journal_mode=%s; CREATE TABLE t(k INTEGER PRIMARY KEY, v BLOB);\n", mode)
-		for i := range 100 {
+		for i := range 40 {
 			fmt.Fprintf(&script, "BEGIN; INSERT INTO t(v) VALUES(randomblob(2000)); UPDATE t SET v=randomblob(500) WHERE k=%d; COMMIT;\n", i/2)
 		}
 		script.WriteString("DELETE FROM t WHERE k%3=0; VACUUM; PRAGMA integrity_check; SELECT count(*) FROM t;\n")
 		write(r.t, r.user+"/"+mode+".sql", []byte(script.String()))
 		got := r.sh(r.me("sqlite"), "sqlite3 -bail "+mode+".db <$HOME/"+mode+".sql")
-		if want := mode + "\nok\n67\n"; got != want {
+		if want := mode + "\nok\n27\n"; got != want {
 			r.t.Fatalf("%s printed %q, want %q", mode, got, want)
 		}
 	}
 	// Two at once wait for each other's locks.
 	r.sh(r.me("sqlite"), `
 		for n in 1 2; do
-			(for i in $(seq 20); do sqlite3 -cmd '.timeout 20000' wal.db "INSERT INTO t(v) VALUES('$n-$i')"; done) & pids="${pids-} $!"
+			(for i in $(seq 10); do sqlite3 -cmd '.timeout 20000' wal.db "INSERT INTO t(v) VALUES('$n-$i')"; done) & pids="${pids-} $!"
 		done
 		for p in $pids; do wait $p; done`)
 	// Four write, each a row and the number of rows, and a reader never sees the one without the other.
@@ -152,7 +153,7 @@ func (r *rig) sqlite() string {
 		for mode in wal delete; do
 			test "$(sqlite3 "$M/sqlite/many/$mode.db" 'PRAGMA integrity_check; SELECT count(*) FROM t')" = "$(printf 'ok\n40')"
 		done
-		cd "$M/sqlite" && test "$(sqlite3 wal.db 'SELECT count(*) FROM t')" = 107
+		cd "$M/sqlite" && test "$(sqlite3 wal.db 'SELECT count(*) FROM t')" = 47
 		for db in wal delete truncate persist; do test "$(sqlite3 $db.db 'PRAGMA integrity_check')" = ok; done
 		test "$(ls -A)" = "$(printf '%s\n' delete.db many persist.db persist.db-journal truncate.db truncate.db-journal wal.db)"`
 }
@@ -196,12 +197,17 @@ func (r *rig) rsync() string {
 // goBuild compiles in the mount, with the cache there too, and runs what came out: it writes through a mapping.
 func (r *rig) goBuild() string {
 	dir := r.me("go")
+	// The standard library is not compiled anew: it is there, since these tests were built.
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	write(r.t, dir+"/go.mod", []byte("module example.org/m\n\ngo 1.24\n"))
 	write(r.t, dir+"/main.go", []byte(mapper))
 	r.sh(dir, `
 		head -c 200000 /dev/zero >mapped
-		export GOCACHE="$PWD/cache" GOFLAGS=-mod=mod GOPROXY=off CGO_ENABLED=0 GOTOOLCHAIN=local
-		go build -o m . && ./m mapped && go build -o m . && test -n "$(ls cache)"`)
+		mkdir tmp && export GOCACHE="`+strings.TrimSpace(string(cache))+`" GOTMPDIR="$PWD/tmp" GOFLAGS=-mod=mod GOPROXY=off CGO_ENABLED=0 GOTOOLCHAIN=local
+		go build -o m . && ./m mapped && go build -o m .`)
 	return `cd "$M/go" && test "$(tail -c +100001 mapped | head -c 6)" = mapped && test "$(stat -c %s mapped)" = 200000
 		test "$(head -c 5 mapped)" = write && ./m mapped`
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,22 +37,23 @@ func TestHistories(t *testing.T) {
 		}
 		return
 	}
-	// A test run replays the same histories each time; a search (-seconds) looks at new ones, unless it is told where to begin.
-	budget, first, last := time.Duration(*seconds)*time.Second, max(*from, 1), ^uint64(0)
+	// A test run replays the same histories each time, beside other tests; a search (-seconds) has the machine to itself, and
+	// looks at new ones, unless it is told where to begin.
+	budget, first, last, workers := time.Duration(*seconds)*time.Second, max(*from, 1), ^uint64(0), runtime.GOMAXPROCS(0)
 	switch {
 	case budget != 0 && *from == 0:
 		first = uint64(time.Now().UnixNano())
 	case budget == 0 && os.Getenv("CI") != "":
-		budget = 30 * time.Second
+		budget, workers = 30*time.Second, 1
 	case budget == 0:
-		budget, last = time.Minute, 30
+		budget, last, workers = time.Minute, 30, 1
 	}
 	begin := time.Now()
 	var next, done atomic.Uint64
 	next.Store(first)
-	var workers sync.WaitGroup
-	for range 2 {
-		workers.Go(func() {
+	var working sync.WaitGroup
+	for range workers {
+		working.Go(func() {
 			for !t.Failed() && time.Since(begin) < budget {
 				n := next.Add(1) - 1
 				if n > last {
@@ -64,7 +66,7 @@ func TestHistories(t *testing.T) {
 			}
 		})
 	}
-	workers.Wait()
+	working.Wait()
 	n := done.Load()
 	t.Logf("%d histories, %.0f per second", n, float64(n)/time.Since(begin).Seconds())
 }

@@ -105,7 +105,7 @@ func TestCrashWhileWriting(t *testing.T) {
 		})
 	}
 	rng := rand.New(rand.NewPCG(3, 3))
-	for range 12 {
+	for range 5 {
 		for until := onDisk.Load() + 40; onDisk.Load() < until && !t.Failed(); {
 			if err := s.Sync(); err != nil {
 				t.Error(err)
