@@ -72,7 +72,7 @@ func (n *Node) changeLocked(ino tree.Inode, fn func(b *buffer) error) error {
 		}
 	}
 	if err := fn(n.buf); err != nil {
-		if n.buf.idle() {
+		if n.buf.idle() && !n.buf.journaled {
 			err = errors.Join(err, n.dropEditLocked())
 		}
 		return err

@@ -36,7 +36,7 @@ func (f *FS) Accessed(id NodeID, dir bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if f.atime.Always || n.atimeDueLocked(now) {
-		n.meta.atime = now
+		n.atime = now
 		f.table.setAccessed(n, true)
 	}
 }
@@ -54,7 +54,7 @@ func (f *FS) AtimeDue(id NodeID) bool {
 
 // atimeDueLocked is relatime's rule. Whatever changes a file changes its ctime. The caller holds n.mu.
 func (n *Node) atimeDueLocked(now int64) bool {
-	return n.meta.atime <= n.meta.ctime || now-n.meta.atime >= atimeAge
+	return n.atime <= n.ctime || now-n.atime >= atimeAge
 }
 
 // saveAtimes stores the atimes that have changed.
@@ -89,7 +89,7 @@ func (f *FS) saveAtimesOf(nodes []*Node) error {
 		t.opening = true // there is no hurry
 		for _, n := range batch {
 			if _, ok := tree.GetInode(t.state(n.local), n.file); ok && n.orphan == nil {
-				t.setMeta(n.file, n.meta)
+				t.setMeta(n.file, n.metaLocked())
 			}
 		}
 		return nil
@@ -107,7 +107,7 @@ func (f *FS) saveAtimesOf(nodes []*Node) error {
 func (t *table) setAccessed(n *Node, is bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.accessed = is; is {
+	if is {
 		t.accessed[n] = struct{}{}
 	} else {
 		delete(t.accessed, n)

@@ -78,8 +78,8 @@ func (n *Node) attrLocked(ino tree.Inode) Attr {
 		Rdev:  ino.Rdev,
 		Mtime: ino.Mtime,
 		Btime: ino.Btime,
-		Atime: n.meta.atime,
-		Ctime: n.meta.ctime,
+		Atime: n.atime,
+		Ctime: n.ctime,
 	}
 	switch ino.Kind {
 	case tree.Dir, tree.Graft:
@@ -94,9 +94,10 @@ func (n *Node) attrLocked(ino tree.Inode) Attr {
 	a.Data = a.Size
 	if n.buf != nil {
 		a.Size, a.Data = n.buf.size, n.buf.data()
-		a.Mtime = n.mtime
-	} else if n.meta.holes != 0 && len(ino.Heads) > 0 {
-		a.Data -= n.meta.holesIn(ino.Heads[0].ID)
+		a.Mtime = n.buf.mtime
+	} else if n.notes != nil && len(ino.Heads) > 0 {
+		m := n.metaLocked()
+		a.Data -= m.holesIn(ino.Heads[0].ID)
 	}
 	if a.Atime == 0 {
 		a.Atime = a.Mtime

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/ipld"
@@ -23,6 +24,12 @@ const (
 // The node's lock guards it.
 type buffer struct {
 	layered
+	mtime     int64
+	replaces  []tree.VersionID // the heads it replaces: what the last open showed
+	lastWrite time.Time        // for the quiet second
+	journaled bool             // fsync left a record of the edit in the database
+	journal   journal
+
 	spills    *spills
 	baseVer   tree.VersionID // what base is the content of
 	baseHoles int64          // bytes of base in holes, as far as is known

@@ -2,7 +2,6 @@ package fs
 
 import (
 	"strings"
-	"time"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -21,16 +20,20 @@ func (f *FS) Flush(id NodeID) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.flushed = true
+	h := n.handles.Load()
+	if h == nil {
+		return nil
+	}
+	h.flushed = true
 	switch {
 	case n.orphan != nil:
 		return nil
-	case n.buf != nil && (n.copied || n.besideLocked()) && n.buf.journals():
+	case n.buf != nil && (h.copied || n.besideLocked()) && n.buf.journals():
 		return n.journalLocked(store.Handed)
 	case n.buf != nil:
 		return n.closeLocked()
-	case !n.copied:
-		n.lastQuiet = false // what a quiet second made is now what a close left
+	case !h.copied:
+		h.lastQuiet = false // what a quiet second made is now what a close left
 	}
 	return nil
 }
@@ -38,8 +41,8 @@ func (f *FS) Flush(id NodeID) error {
 // closeLocked ends n's edit as a close. The caller holds n.mu.
 func (n *Node) closeLocked() error {
 	err := n.endEditLocked(true)
-	if err == nil {
-		n.lastEdit = n.vol.fs.now()
+	if h := n.handles.Load(); err == nil && h != nil {
+		h.lastEdit = n.vol.fs.now()
 	}
 	return err
 }
@@ -51,21 +54,23 @@ func (f *FS) Release(id NodeID, write bool) {
 		return
 	}
 	n.mu.Lock()
+	h := n.handles.Load()
+	if h == nil {
+		n.mu.Unlock()
+		return
+	}
 	if write {
 		if n.buf != nil && n.orphan == nil && !n.besideLocked() {
 			if err := n.closeLocked(); err != nil {
 				f.log.Error("end edit", "err", err)
 			}
 		}
-		n.writers--
-		n.flushed, n.lastQuiet = false, false
-		n.copied = n.copied && n.writers > 0
+		h.writers--
+		h.flushed, h.lastQuiet = false, false
+		h.copied = h.copied && h.writers > 0
 	}
-	n.opens--
-	n.open.Store(n.opens > 0)
-	if n.opens == 0 {
-		n.shown, n.shownVer = nil, tree.VersionID{}
-		n.lastEdit, n.quietEdits = time.Time{}, 0
+	if h.opens--; h.opens == 0 {
+		n.handles.Store(nil)
 		if n.orphan != nil {
 			n.forgetEditLocked()
 		}
@@ -100,7 +105,7 @@ func databaseOf(name string) (string, bool) {
 
 // besideLocked reports whether n was made as a journal of a database that lies beside it and is open now. The caller holds n.mu.
 func (n *Node) besideLocked() (beside bool) {
-	if !n.journalName {
+	if !n.journal {
 		return false
 	}
 	n.vol.view(n.local, func(r eventlog.Reader) error {
@@ -117,7 +122,7 @@ func (n *Node) besideLocked() (beside bool) {
 			return nil
 		}
 		if x, ok := n.vol.fs.table.peek(n.vol, d.ID); ok {
-			beside = x.open.Load()
+			beside = x.handles.Load() != nil
 		}
 		return nil
 	})

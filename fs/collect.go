@@ -80,7 +80,9 @@ func (f *FS) openContents() []*ipld.Content {
 	}
 	for _, n := range f.table.all() {
 		n.mu.Lock()
-		add(n.shown)
+		if h := n.handles.Load(); h != nil {
+			add(h.shown)
+		}
 		if n.buf != nil {
 			add(n.buf.base)
 		}

@@ -86,7 +86,8 @@ func (n *Node) rangeLocked(off, count int64) (source, error) {
 		}
 		if n.orphan == nil {
 			s.ver = ino.Heads[0].ID
-			s.holes = n.meta.holesIn(s.ver)
+			m := n.metaLocked()
+			s.holes = m.holesIn(s.ver)
 		}
 	}
 	s.n = max(0, min(count, s.Size()-off))

@@ -26,8 +26,8 @@ func (f *FS) endEdit(n *Node, closed bool) error {
 		return nil
 	}
 	err := n.endEditLocked(closed)
-	if err == nil {
-		n.lastEdit = f.now()
+	if h := n.handles.Load(); err == nil && h != nil {
+		h.lastEdit = f.now()
 	}
 	return err
 }
@@ -40,7 +40,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	ver := tree.Version{
 		ID: newVersionID(), Size: b.size, By: v.fs.device, Quiet: !closed,
 	}
-	op := tree.SetContent{ID: n.file, Replaces: n.replaces, Mtime: n.mtime}
+	op := tree.SetContent{ID: n.file, Replaces: b.replaces, Mtime: b.mtime}
 	var p *pending
 	switch {
 	case b.size == 0:
@@ -52,7 +52,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	case b.wholeBase() != nil:
 		ver.Content = *b.wholeBase()
 	default:
-		if b.spill != nil && (n.journaled || n.lastQuiet || first != nil) {
+		if b.spill != nil && (b.journaled || n.afterQuiet() || first != nil) {
 			// The version takes the place of what an fsync may have promised, and that will be nowhere else.
 			if err := errors.Join(b.spill.sync(), syncBelow(b.base)); err != nil {
 				return err
@@ -82,7 +82,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 			t.hold(p, op)
 		}
 		t.setMeta(n.file, meta)
-		if n.journaled {
+		if b.journaled {
 			t.deleteJournal(n.file)
 		}
 		return nil
@@ -106,17 +106,20 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	if err := b.dropRetired(); err != nil {
 		v.fs.log.Warn("drop spill files", "err", err)
 	}
-	n.buf, n.journaled, n.meta = nil, false, meta
-	n.shown, n.shownVer = nil, tree.VersionID{}
-	n.replaces = []tree.VersionID{ver.ID}
-	n.lastQuiet = !closed
+	n.buf = nil
+	n.setMetaLocked(meta)
+	if h := n.handles.Load(); h != nil {
+		h.shown, h.shownVer = nil, tree.VersionID{}
+		h.replaces = []tree.VersionID{ver.ID}
+		h.lastQuiet = !closed
+	}
 	n.vol.fs.table.setDirty(n, false)
 	return nil
 }
 
 // metaWith is n's device-local record once ver, which b becomes, is shown.
 func (n *Node) metaWith(ver tree.VersionID, b *buffer) localMeta {
-	m := n.meta
+	m := n.metaLocked()
 	m.holes, m.holesOf = 0, ver
 	if holes, err := b.sparse(b.baseHoles); err == nil { // what is damaged below counts as data
 		m.holes = holes
@@ -174,29 +177,38 @@ func (f *FS) endQuiet(now time.Time) {
 func (n *Node) isQuiet(now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.buf == nil || n.orphan != nil || now.Sub(n.lastWrite) < quietAfter {
+	if n.buf == nil || n.orphan != nil || now.Sub(n.buf.lastWrite) < quietAfter {
 		return false
 	}
-	if n.lastEdit.IsZero() {
+	h := n.handles.Load()
+	if h == nil || h.lastEdit.IsZero() {
 		return true
 	}
-	wait := min(quietLongest, quietAfter<<min(n.quietEdits, 6))
+	wait := min(quietLongest, quietAfter<<min(h.quietEdits, 6))
 	wait = max(wait, time.Duration(n.buf.changed())*time.Second/quietPerBytes)
-	if now.Sub(n.lastEdit) < wait {
+	if now.Sub(h.lastEdit) < wait {
 		return false
 	}
-	n.quietEdits++
+	h.quietEdits++
 	return true
 }
 
 // quietGone is the quiet version that this edit of the same open file replaces, if its bytes are sealed: its record may go.
 func (n *Node) quietGone(t *txn) []tree.VersionID {
-	if !n.lastQuiet || len(n.replaces) != 1 {
+	replaces := n.buf.replaces
+	if !n.afterQuiet() || len(replaces) != 1 {
 		return nil
 	}
-	ver, ok := tree.GetVersion(t.state(n.local), n.replaces[0])
+	ver, ok := tree.GetVersion(t.state(n.local), replaces[0])
 	if !ok || ver.Pending || !ver.Quiet {
 		return nil
 	}
-	return n.replaces
+	return replaces
+}
+
+// afterQuiet reports whether the version that n's edit replaces was made by a quiet second of the same handles. The caller
+// holds n.mu.
+func (n *Node) afterQuiet() bool {
+	h := n.handles.Load()
+	return h != nil && h.lastQuiet
 }

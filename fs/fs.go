@@ -110,7 +110,7 @@ func New(o Options) (*FS, error) {
 	f.seal.wake, f.seal.full = make(chan struct{}, 1), make(chan struct{}, 1)
 	f.space.st = o.Store
 	top := &Node{id: Root, ino: uint64(Root), lookups: 1}
-	top.meta.ctime = o.Now().UnixNano()
+	top.ctime = o.Now().UnixNano()
 	f.table.byID[Root] = top
 	o.Store.OnFlush(f.syncPending)
 	return f, nil

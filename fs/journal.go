@@ -87,8 +87,8 @@ func (n *Node) journalLocked(d store.Durability) error {
 	if n.buf == nil || n.orphan != nil {
 		return nil
 	}
-	b, j := n.buf, n.journal
-	if !n.journaled {
+	b, j := n.buf, n.buf.journal
+	if !b.journaled {
 		j = journal{}
 	} else if len(b.unsynced) == 0 && b.size == j.size && !b.shrunk {
 		if d < store.OnDisk {
@@ -105,7 +105,7 @@ func (n *Node) journalLocked(d store.Durability) error {
 			whole = true
 			j.spill, j.have, j.holes = b.spill, slices.Clone(b.have), slices.Clone(b.holes)
 		}
-	} else if !n.journaled || b.shrunk || j.spill != nil || j.bytes > journalLimit {
+	} else if !b.journaled || b.shrunk || j.spill != nil || j.bytes > journalLimit {
 		whole = true
 		j.spill, j.have, j.holes = nil, nil, nil
 	}
@@ -123,7 +123,7 @@ func (n *Node) journalLocked(d store.Durability) error {
 	if err != nil {
 		return err
 	}
-	n.journaled, n.journal = true, j
+	b.journaled, b.journal = true, j
 	b.unsynced, b.shrunk = nil, false
 	return b.dropRetired()
 }
@@ -147,16 +147,15 @@ func (t *txn) journal(n *Node, j *journal, changed extents) error {
 	j.size = b.size
 	rec := n.record(b)
 	rec.Have, rec.Holes = j.have, j.holes
-	rec.Mtime = n.mtime
 	t.SetLocal(localKey(localJournal, n.file), dagcbor.Encode(rec))
-	t.setMeta(n.file, n.meta)
+	t.setMeta(n.file, n.metaLocked())
 	return nil
 }
 
 // record describes the edit b of n.
 func (n *Node) record(b *buffer) editRecord {
 	r := editRecord{
-		File: n.file, Local: n.local, Size: b.size, Mtime: n.mtime, Replaces: n.replaces,
+		File: n.file, Local: n.local, Size: b.size, Mtime: b.mtime, Replaces: b.replaces,
 		Have: b.have, Holes: b.holes, Below: b.below,
 	}
 	if b.spill == nil {
@@ -212,26 +211,24 @@ func (t *txn) deleteJournal(file tree.FileID) {
 
 // moveJournal takes the record of n's edit along to the file that n is from now on.
 func (t *txn) moveJournal(n *Node, file tree.FileID) error {
-	if !n.journaled {
+	b := n.buf
+	if b == nil || !b.journaled {
 		return nil
 	}
 	t.deleteJournal(n.file)
-	if n.buf == nil {
-		return nil
-	}
-	j := journal{spill: n.journal.spill, have: n.journal.have, holes: n.journal.holes}
-	changed := extents{{Off: 0, Len: n.buf.size}}
-	if n.buf.spill != nil {
-		if err := n.buf.spill.sync(); err != nil {
+	j := journal{spill: b.journal.spill, have: b.journal.have, holes: b.journal.holes}
+	changed := extents{{Off: 0, Len: b.size}}
+	if b.spill != nil {
+		if err := b.spill.sync(); err != nil {
 			return err
 		}
-		j.spill, j.have, j.holes, changed = n.buf.spill, slices.Clone(n.buf.have), slices.Clone(n.buf.holes), nil
+		j.spill, j.have, j.holes, changed = b.spill, slices.Clone(b.have), slices.Clone(b.holes), nil
 	}
 	old := n.file
 	n.file = file
 	err := t.journal(n, &j, changed)
 	n.file = old
-	t.then(func() { n.journal = j })
+	t.then(func() { b.journal = j })
 	return err
 }
 

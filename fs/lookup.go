@@ -185,7 +185,7 @@ func (f *FS) topAttr(n *Node) Attr {
 	f.mu.Lock()
 	count := len(f.identities)
 	f.mu.Unlock()
-	t := n.meta.ctime
+	t := n.ctime
 	return Attr{
 		Ino: n.ino, Mode: ModeDir | 0o755, Nlink: uint32(2 + count), UID: f.uid, GID: f.gid, Size: 4096, Data: 4096,
 		Atime: t, Mtime: t, Ctime: t, Btime: t,

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/rhizome-fs/rhizome/fs/tree"
 )
@@ -17,46 +16,37 @@ type NodeID uint64
 // Root is the mount's top.
 const Root NodeID = 1
 
-// A Node is an inode that the kernel knows, or that has an edit going on.
+// A Node is an inode that the kernel knows, or that has an edit going on. There may be millions of them, nearly all closed: what
+// only some need stands behind a pointer.
 type Node struct {
 	id  NodeID
 	vol *Volume // nil: the mount's top
+	ino uint64
 
-	lookups  uint64                // guarded by table.mu: the kernel's references, and those of calls under way
-	accessed bool                  // guarded by table.mu: its atime is not stored
-	dirty    atomic.Bool           // an edit goes on: buf is not nil
-	misses   atomic.Uint32         // names that were looked for in this directory in vain
-	ahead    atomic.Pointer[ahead] // of a large file that is being read
+	mu      sync.Mutex
+	file    tree.FileID // changes under table.mu, too
+	local   bool        // device-local: in the device's own tree
+	kept    bool        // ino is not the derived one: after an atomic save the path shows the new file's
+	journal bool        // it was made under the name of a database's journal
 
-	mu     sync.Mutex
-	file   tree.FileID
-	local  bool // device-local: in the device's own tree
-	ino    uint64
-	meta   localMeta
-	orphan *orphan // not nil: no name is left
-	aside  *aside  // not nil: it was moved away from its name a while ago
+	unnamed bool          // guarded by table.mu: no file leads to it
+	misses  atomic.Uint32 // names that were looked for in this directory in vain
+	lookups uint64        // guarded by table.mu: the kernel's references, and those of calls under way
 
-	opens   int         // handles
-	writers int         // handles that may write
-	open    atomic.Bool // opens > 0
+	// Guarded by mu.
+	ctime   int64
+	atime   int64
+	buf     *buffer                 // an edit that goes on; nil: none does
+	handles atomic.Pointer[handles] // nil: nobody has it open; others may look whether it is
+	orphan  *orphan                 // not nil: no name is left
+	notes   *notes                  // what is known of few files; nil: nothing
+}
 
-	flushed     bool // closed, and no handle that may write was released since
-	copied      bool // there are copies of a handle: it was written to after a close
-	journalName bool // it was made under the name of a database's journal
-
-	// An edit that goes on; nil if there is none.
-	buf        *buffer
-	mtime      int64            // of the edit
-	replaces   []tree.VersionID // the heads it replaces: what the last open showed
-	lastWrite  time.Time        // for the quiet second
-	lastEdit   time.Time        // when a quiet second last ended an edit of these handles
-	quietEdits int              // how many times since the file was opened
-	lastQuiet  bool             // the version that the edit replaces was made by a quiet second of these handles
-	journaled  bool             // fsync left a record of the edit in the database
-	journal    journal
-
-	shown    content // of the version shown, kept while it is open
-	shownVer tree.VersionID
+// notes are what a node remembers of few files.
+type notes struct {
+	aside   *aside // it was moved away from its name a while ago
+	holes   int64  // as in localMeta
+	holesOf tree.VersionID
 }
 
 // An orphan is what is left of an inode without a name, for those who hold it open.
@@ -83,6 +73,35 @@ func (m *localMeta) holesIn(v tree.VersionID) int64 {
 		return 0
 	}
 	return m.holes
+}
+
+// metaLocked is n's device-local record. The caller holds n.mu.
+func (n *Node) metaLocked() localMeta {
+	m := localMeta{ctime: n.ctime, atime: n.atime}
+	if n.kept {
+		m.ino = n.ino
+	}
+	if n.notes != nil {
+		m.holes, m.holesOf = n.notes.holes, n.notes.holesOf
+	}
+	return m
+}
+
+// setMetaLocked makes m what n knows, too. The caller holds n.mu, or nobody else has n.
+func (n *Node) setMetaLocked(m localMeta) {
+	n.ctime, n.atime, n.kept = m.ctime, m.atime, m.ino != 0
+	if m.holes == 0 && n.notes == nil {
+		return
+	}
+	note := n.noteLocked()
+	note.holes, note.holesOf = m.holes, m.holesOf
+}
+
+func (n *Node) noteLocked() *notes {
+	if n.notes == nil {
+		n.notes = &notes{}
+	}
+	return n.notes
 }
 
 const (
@@ -125,167 +144,4 @@ func deriveIno(key [32]byte, vol [16]byte, file tree.FileID) uint64 {
 	var sum [32]byte
 	ino := binary.BigEndian.Uint64(h.Sum(sum[:0])) >> 1
 	return max(ino, 16)
-}
-
-type nodeKey struct {
-	vol  *Volume
-	file tree.FileID
-}
-
-// table holds the nodes. One inode is one node, whatever its names.
-type table struct {
-	mu       sync.Mutex
-	byID     map[NodeID]*Node
-	of       map[nodeKey]*Node
-	dirty    map[*Node]struct{}
-	accessed map[*Node]struct{}
-}
-
-func newTable() *table {
-	return &table{byID: map[NodeID]*Node{}, of: map[nodeKey]*Node{}, dirty: map[*Node]struct{}{},
-		accessed: map[*Node]struct{}{}}
-}
-
-func (t *table) get(id NodeID) (*Node, bool) {
-	t.mu.Lock()
-	n, ok := t.byID[id]
-	t.mu.Unlock()
-	return n, ok
-}
-
-// peek finds the node of a file if there is one.
-func (t *table) peek(v *Volume, file tree.FileID) (*Node, bool) {
-	t.mu.Lock()
-	n, ok := t.of[nodeKey{v, file}]
-	t.mu.Unlock()
-	return n, ok
-}
-
-// ref finds or makes the node of a file and counts a lookup. meta is asked only for a new one.
-func (t *table) ref(v *Volume, file tree.FileID, local bool, lookups uint64, meta func() localMeta) *Node {
-	t.mu.Lock()
-	if n, ok := t.of[nodeKey{v, file}]; ok {
-		n.lookups += lookups
-		t.mu.Unlock()
-		return n
-	}
-	t.mu.Unlock()
-	m := meta()
-	ino := m.ino
-	if ino == 0 {
-		ino = deriveIno(v.inoKey, v.id, file)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n, ok := t.of[nodeKey{v, file}]
-	if !ok {
-		n = &Node{id: t.newIDLocked(v, file), vol: v, file: file, local: local, meta: m, ino: ino}
-		t.byID[n.id] = n
-		t.of[nodeKey{v, file}] = n
-	}
-	n.lookups += lookups
-	return n
-}
-
-// rebind gives n another file: after an atomic save the new file's node is the target's. Whatever
-// stood for that file has been made an orphan. The caller holds n.mu.
-func (t *table) rebind(n *Node, file tree.FileID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.of[nodeKey{n.vol, n.file}] == n {
-		delete(t.of, nodeKey{n.vol, n.file})
-	}
-	n.file = file
-	t.byID[n.id] = n
-	t.of[nodeKey{n.vol, file}] = n
-}
-
-// unname takes an orphan out of the index of files; the kernel's references keep it.
-func (t *table) unname(n *Node) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.of[nodeKey{n.vol, n.file}] == n {
-		delete(t.of, nodeKey{n.vol, n.file})
-	}
-}
-
-// forget drops references of the kernel. A node whose edit goes on stays until the edit has ended.
-func (t *table) forget(id NodeID, count uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n, ok := t.byID[id]; ok {
-		n.lookups -= min(count, n.lookups)
-		t.dropIdleLocked(n)
-	}
-}
-
-// release drops the reference of Volume.hold.
-func (t *table) release(n *Node) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n.lookups--
-	t.dropIdleLocked(n)
-}
-
-// dropIdle removes n if the kernel has forgotten it and no edit goes on.
-func (t *table) dropIdle(n *Node) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.dropIdleLocked(n)
-}
-
-func (t *table) dropIdleLocked(n *Node) {
-	if n.lookups == 0 && n.id != Root && !n.dirty.Load() && !n.accessed {
-		t.dropLocked(n)
-	}
-}
-
-func (t *table) dropLocked(n *Node) {
-	if t.byID[n.id] == n { // else it was dropped before, and its number is another node's now
-		delete(t.byID, n.id)
-	}
-	if t.of[nodeKey{n.vol, n.file}] == n {
-		delete(t.of, nodeKey{n.vol, n.file})
-	}
-}
-
-// fileOf is n.file for those who do not hold n.mu.
-func (t *table) fileOf(n *Node) tree.FileID {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return n.file
-}
-
-// all returns the nodes there are now.
-func (t *table) all() []*Node {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	ns := make([]*Node, 0, len(t.byID))
-	for _, n := range t.byID {
-		ns = append(ns, n)
-	}
-	return ns
-}
-
-// edits returns the nodes with an edit going on.
-func (t *table) edits() []*Node {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	ns := make([]*Node, 0, len(t.dirty))
-	for n := range t.dirty {
-		ns = append(ns, n)
-	}
-	return ns
-}
-
-// setDirty says whether an edit of n goes on. The caller holds n.mu.
-func (t *table) setDirty(n *Node, dirty bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n.dirty.Store(dirty)
-	if dirty {
-		t.dirty[n] = struct{}{}
-	} else {
-		delete(t.dirty, n)
-	}
 }

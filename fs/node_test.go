@@ -1,6 +1,9 @@
 package fs
 
-import "testing"
+import (
+	"testing"
+	"unsafe"
+)
 
 // A number is used again for the same file: whoever still has the old node must not take the new one away.
 func TestNumberOfADroppedNode(t *testing.T) {
@@ -29,5 +32,12 @@ func TestNumberOfADroppedNode(t *testing.T) {
 	r.fs.table.release(held)
 	if _, err := r.fs.nodeOf(again); err == nil {
 		t.Fatal("a node that nobody knows stays")
+	}
+}
+
+// A node is what each file costs in memory that the kernel knows: it fits into one of the allocator's sizes.
+func TestSizeOfANode(t *testing.T) {
+	if n := unsafe.Sizeof(Node{}); n > 112 {
+		t.Errorf("%d bytes", n)
 	}
 }

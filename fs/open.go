@@ -3,6 +3,7 @@ package fs
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -32,15 +33,38 @@ func (f *FS) Open(id NodeID, write, trunc bool) error {
 			return err
 		}
 	}
-	n.opens++
-	n.open.Store(true)
+	h := n.handles.Load()
+	if h == nil {
+		h = &handles{}
+		n.handles.Store(h)
+	}
+	h.opens++
 	if write {
-		n.writers++
+		h.writers++
 		if n.buf == nil {
-			n.replaces, n.lastQuiet = ino.HeadIDs(), false
+			h.replaces, h.lastQuiet = ino.HeadIDs(), false
 		}
 	}
 	return nil
+}
+
+// handles are what programs have of a file that is open. The node's lock guards them.
+type handles struct {
+	opens   int // INVARIANT: more than 0
+	writers int // those that may write
+
+	flushed bool // closed, and none that may write was released since
+	copied  bool // there are copies of one: it was written to after a close
+
+	replaces   []tree.VersionID // the heads that the next edit replaces: what the last open showed
+	lastEdit   time.Time        // when an edit of these handles last ended
+	quietEdits int              // how many times a quiet second has ended one since the file was opened
+	lastQuiet  bool             // the version that the edit replaces was made by a quiet second of these handles
+
+	shown    content // of the version shown; nil: not opened yet
+	shownVer tree.VersionID
+
+	ahead ahead // of a large file that is being read
 }
 
 // Create makes a file and opens it for writing, or opens what has come to be there meanwhile unless excl.
@@ -65,7 +89,7 @@ func (f *FS) Create(parent NodeID, name string, mode uint32, excl bool, c Cred) 
 	if _, ok := databaseOf(name); ok {
 		if n, ok := f.table.get(e.Node); ok {
 			n.mu.Lock()
-			n.journalName = true
+			n.journal = true
 			n.mu.Unlock()
 		}
 	}
@@ -88,8 +112,9 @@ func (n *Node) headLocked(ino tree.Inode, r eventlog.Reader) (content, error) {
 		return nil, nil
 	}
 	ver := ino.Heads[0].ID
-	if n.shownVer == ver && n.shown != nil {
-		return n.shown, nil
+	h := n.handles.Load()
+	if h != nil && h.shownVer == ver && h.shown != nil {
+		return h.shown, nil
 	}
 	var c content
 	var err error
@@ -101,8 +126,8 @@ func (n *Node) headLocked(ino tree.Inode, r eventlog.Reader) (content, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.opens > 0 {
-		n.shown, n.shownVer = c, ver
+	if h != nil {
+		h.shown, h.shownVer = c, ver
 	}
 	return c, nil
 }
@@ -163,7 +188,7 @@ func (f *FS) Write(id NodeID, p []byte, off int64) (int, error) {
 		}
 	}
 	w, err := n.buf.WriteAt(p, off)
-	if err != nil && n.buf.idle() {
+	if err != nil && n.buf.idle() && !n.buf.journaled {
 		return 0, errors.Join(f.damaged(n, err), n.dropEditLocked())
 	}
 	n.wroteLocked()
@@ -180,9 +205,9 @@ func (n *Node) dropEditLocked() error {
 
 func (n *Node) wroteLocked() {
 	now := n.vol.fs.now()
-	n.mtime = now.UnixNano()
-	n.meta.ctime = n.mtime
-	n.lastWrite = now
+	n.buf.mtime = now.UnixNano()
+	n.ctime = n.buf.mtime
+	n.buf.lastWrite = now
 }
 
 // beginEditLocked begins an edit over what n shows now. The caller holds n.mu.
@@ -205,12 +230,18 @@ func (n *Node) startLocked(ino tree.Inode, base content) {
 	}
 	if len(ino.Heads) > 0 {
 		n.buf.baseVer = ino.Heads[0].ID
-		n.buf.baseHoles = n.meta.holesIn(n.buf.baseVer)
+		m := n.metaLocked()
+		n.buf.baseHoles = m.holesIn(n.buf.baseVer)
 	}
-	n.mtime = ino.Mtime
-	n.copied = n.copied || n.flushed
-	if n.writers == 0 {
-		n.replaces = ino.HeadIDs()
+	n.buf.mtime = ino.Mtime
+	h := n.handles.Load()
+	if h != nil {
+		h.copied = h.copied || h.flushed
+	}
+	if h != nil && h.writers > 0 {
+		n.buf.replaces = h.replaces
+	} else {
+		n.buf.replaces = ino.HeadIDs()
 	}
 	n.vol.fs.table.setDirty(n, true)
 }

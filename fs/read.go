@@ -36,6 +36,7 @@ func (f *FS) read(id NodeID, p []byte, off int64, ready bool) (k int, ok bool, e
 		return 0, true, err
 	}
 	c, err = n.contentLocked(ino)
+	h := n.handles.Load()
 	n.mu.Unlock() // content does not change: nobody waits for this read
 	if err != nil {
 		return 0, true, f.damaged(n, err)
@@ -53,8 +54,8 @@ func (f *FS) read(id NodeID, p []byte, off int64, ready bool) (k int, ok bool, e
 	case !isSealed, !s.ReadCached(p, off):
 		return 0, false, nil
 	}
-	if isSealed && s.Size() >= aheadFrom {
-		f.openAhead(n, s, off, off+int64(len(p)))
+	if isSealed && h != nil && s.Size() >= aheadFrom {
+		f.openAhead(&h.ahead, s, off, off+int64(len(p)))
 	}
 	return len(p), true, nil
 }
@@ -76,7 +77,7 @@ const (
 	aheadSlack  = 512 << 10 // the kernel asks for several pieces at once, in any order
 )
 
-// A opening is how far a file is being read and opened.
+// ahead is how far a file is being read and opened.
 type ahead struct {
 	end  atomic.Int64 // of the last read
 	to   atomic.Int64 // what lies before is in the cache, or was
@@ -85,12 +86,7 @@ type ahead struct {
 
 // openAhead opens what follows in the background once a file is read in order: opening blocks takes a core, and the
 // program that reads has another one.
-func (f *FS) openAhead(n *Node, s sealed, off, end int64) {
-	a := n.ahead.Load()
-	if a == nil {
-		n.ahead.CompareAndSwap(nil, &ahead{})
-		a = n.ahead.Load()
-	}
+func (f *FS) openAhead(a *ahead, s sealed, off, end int64) {
 	last := a.end.Swap(end)
 	if jump := off - last; jump < -aheadSlack || jump > aheadSlack {
 		a.to.Store(end)

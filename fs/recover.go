@@ -207,7 +207,8 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 	if err := b.truncate(rec.Size); err != nil {
 		return err
 	}
-	n.buf, n.mtime, n.replaces, n.journaled = b, rec.Mtime, rec.Replaces, true
+	b.mtime, b.replaces, b.journaled = rec.Mtime, rec.Replaces, true
+	n.buf = b
 	v.fs.table.setDirty(n, true)
 	err = n.endEditLocked(true)
 	if errors.Is(err, ErrNotExist) { // the file is gone, and nobody can have it open

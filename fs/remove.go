@@ -99,19 +99,21 @@ func (t *txn) unlink(dir, n *Node, name []byte) error {
 func (t *txn) freeze(n *Node, ino tree.Inode) error {
 	o := &orphan{ino: ino, late: true}
 	o.ino.Nlink = 0
-	if n.opens > 0 {
+	if n.handles.Load() != nil {
 		o.load(n, t.state(n.local))
 	}
 	t.DeleteLocal(localKey(localMetaKey, n.file))
-	if n.journaled {
+	if n.buf != nil && n.buf.journaled {
 		t.deleteJournal(n.file)
 	}
 	t.then(func() {
 		n.orphan = o
-		n.meta.ctime = t.now
-		n.journaled = false
+		n.ctime = t.now
+		if n.buf != nil {
+			n.buf.journaled = false
+		}
 		t.v.fs.table.unname(n)
-		if n.opens == 0 {
+		if n.handles.Load() == nil {
 			n.forgetEditLocked()
 		}
 	})

@@ -308,6 +308,6 @@ func (f *FS) Link(id, parent NodeID, name string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	f.table.ref(n.vol, n.file, n.local, 1, func() localMeta { return n.meta })
+	f.table.ref(n.vol, n.file, n.local, 1, n.metaLocked)
 	return Entry{Node: n.id, Attr: n.attrLocked(ino)}, nil
 }

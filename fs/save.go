@@ -46,11 +46,19 @@ type aside struct {
 // asideFor is how long a file that was moved aside may wait for its successor.
 const asideFor = int64(time.Minute)
 
+// asideLocked is where n was moved away from; nil: it was not. The caller holds n.mu.
+func (n *Node) asideLocked() *aside {
+	if n.notes == nil {
+		return nil
+	}
+	return n.notes.aside
+}
+
 // noteAside remembers that a file was moved away from its name.
 func (t *txn) noteAside(m move, ino tree.Inode) {
 	if ino.Kind == tree.File && ino.Nlink == 1 && len(ino.Heads) > 0 {
 		a := &aside{dir: m.from.file, name: string(m.oldName), at: t.now}
-		t.then(func() { m.n.aside = a })
+		t.then(func() { m.n.noteLocked().aside = a })
 	}
 }
 
@@ -58,7 +66,7 @@ func (t *txn) noteAside(m move, ino tree.Inode) {
 // The reference of the table is the caller's to drop.
 func (f *FS) successor(n *Node) *Node {
 	n.mu.Lock()
-	a, file := n.aside, n.file
+	a, file := n.asideLocked(), n.file
 	n.mu.Unlock()
 	if a == nil || f.now().UnixNano()-a.at > asideFor {
 		return nil
@@ -77,18 +85,19 @@ func (f *FS) successor(n *Node) *Node {
 
 // isAside reports whether removing n ends a save by s. Both are locked.
 func (t *txn) isAside(n, s *Node) bool {
-	if s == nil || n.aside == nil || s.buf != nil || s.orphan != nil || n.buf != nil || n.orphan != nil {
+	a := n.asideLocked()
+	if s == nil || a == nil || s.buf != nil || s.orphan != nil || n.buf != nil || n.orphan != nil {
 		return false
 	}
 	r := t.state(n.local)
-	d, ok := tree.Lookup(r, n.aside.dir, []byte(n.aside.name))
+	d, ok := tree.Lookup(r, a.dir, []byte(a.name))
 	if !ok || d.ID != s.file {
 		return false
 	}
 	target, okT := tree.GetInode(r, n.file)
 	ino, okS := tree.GetInode(r, s.file)
 	return okT && okS && ino.Kind == tree.File && ino.Nlink == 1 && target.Nlink == 1 &&
-		ino.Btime >= n.aside.at && len(ino.Heads) > 0 && len(target.Heads) > 0
+		ino.Btime >= a.at && len(ino.Heads) > 0 && len(target.Heads) > 0
 }
 
 // saveAside makes the removal of n, which was moved aside, and the making of s under its old name one edit of n's file.
@@ -98,11 +107,11 @@ func (t *txn) saveAside(dir, n, s *Node, name []byte) error {
 	if err := t.freeze(n, target); err != nil {
 		return err
 	}
-	file, old := n.file, s.file
+	a, file, old := n.asideLocked(), n.file, s.file
 	t.apply(n.local, tree.Save{
-		Target: file, TargetHeads: target.HeadIDs(), Dir: n.aside.dir, Name: []byte(n.aside.name),
-		Source: old, FromDir: n.aside.dir, FromName: []byte(n.aside.name), Aside: true,
-		Path: t.v.pathOf(r, n.aside.dir), Time: t.now,
+		Target: file, TargetHeads: target.HeadIDs(), Dir: a.dir, Name: []byte(a.name),
+		Source: old, FromDir: a.dir, FromName: []byte(a.name), Aside: true,
+		Path: t.v.pathOf(r, a.dir), Time: t.now,
 	})
 	gone, ok := tree.GetInode(r, old)
 	if !ok {
@@ -110,19 +119,19 @@ func (t *txn) saveAside(dir, n, s *Node, name []byte) error {
 	}
 	t.apply(n.local, tree.Unlink{Parent: dir.file, Name: name, ID: old, Heads: gone.HeadIDs(), Time: t.now})
 	t.touch(dir)
-	t.become(s, file, s.meta.ctime) // the kernel is not looking at s, and would keep the old one
+	t.become(s, file, s.ctime) // the kernel is not looking at s, and would keep the old one
 	return nil
 }
 
 // become makes n the node of another file, with the inode number that programs know it by. n is locked.
 func (t *txn) become(n *Node, file tree.FileID, ctime int64) {
-	meta := n.meta
+	meta := n.metaLocked()
 	meta.ctime = ctime
 	meta.ino = n.ino
 	t.DeleteLocal(localKey(localMetaKey, n.file))
 	t.setMeta(file, meta)
 	t.then(func() {
-		n.meta = meta
+		n.setMetaLocked(meta)
 		t.v.fs.table.rebind(n, file)
 	})
 }

@@ -101,7 +101,7 @@ func (n *Node) resizeLocked(ino tree.Inode, size int64, open bool) error {
 	if err := n.truncateLocked(ino, size); err != nil {
 		return n.vol.fs.damaged(n, err)
 	}
-	if open || n.writers > 0 || n.orphan != nil {
+	if h := n.handles.Load(); open || h != nil && h.writers > 0 || n.orphan != nil {
 		return nil
 	}
 	return n.endEditLocked(true)
@@ -115,12 +115,12 @@ func (n *Node) setLocked(op tree.SetAttr, atime *int64, touch bool) error {
 	}
 	if n.orphan != nil {
 		n.orphan.set(op)
-		n.meta.ctime = n.vol.fs.now().UnixNano()
+		n.ctime = n.vol.fs.now().UnixNano()
 		if atime != nil {
-			n.meta.atime = *atime
+			n.atime = *atime
 		}
-		if op.Set&tree.FieldMtime != 0 {
-			n.mtime = op.Mtime
+		if op.Set&tree.FieldMtime != 0 && n.buf != nil {
+			n.buf.mtime = op.Mtime
 		}
 		return nil
 	}
@@ -132,16 +132,16 @@ func (n *Node) setLocked(op tree.SetAttr, atime *int64, touch bool) error {
 		if op.Set != 0 {
 			t.setAttr(n.local, &ino, op)
 		}
-		m := n.meta
+		m := n.metaLocked()
 		m.ctime = t.now
 		if atime != nil {
 			m.atime = *atime
 		}
 		t.setMeta(n.file, m)
 		t.then(func() {
-			n.meta = m
-			if op.Set&tree.FieldMtime != 0 {
-				n.mtime = op.Mtime // an edit that goes on ends with this time
+			n.setMetaLocked(m)
+			if op.Set&tree.FieldMtime != 0 && n.buf != nil {
+				n.buf.mtime = op.Mtime // an edit that goes on ends with this time
 			}
 		})
 		return nil

@@ -56,8 +56,11 @@ func (t *table) unnamed(v *Volume, o *orphan, local bool, meta localMeta) *Node 
 	ino := deriveIno(v.inoKey, v.id, o.ino.ID)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := &Node{id: t.newIDLocked(v, o.ino.ID), vol: v, lookups: 1, file: o.ino.ID, local: local, ino: ino, meta: meta, orphan: o}
-	t.byID[n.id] = n
+	n := &Node{
+		id: t.newIDLocked(v, o.ino.ID), vol: v, lookups: 1, file: o.ino.ID, local: local, ino: ino, orphan: o, unnamed: true,
+	}
+	n.setMetaLocked(meta)
+	t.addLocked(n)
 	return n
 }
 
@@ -70,7 +73,7 @@ func (n *Node) linkFirst(dir *Node, name []byte) (Entry, error) {
 		Mtime: o.ino.Mtime, Btime: o.ino.Btime, By: n.vol.fs.device,
 	}
 	if n.buf != nil {
-		op.Mtime = n.mtime
+		op.Mtime = n.buf.mtime
 	}
 	names := slices.Sorted(maps.Keys(o.xattrs))
 	for _, x := range names[:min(len(names), tree.MaxXattrs)] {
@@ -110,6 +113,6 @@ func (n *Node) linkFirst(dir *Node, name []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	n.vol.fs.table.ref(n.vol, n.file, n.local, 1, func() localMeta { return n.meta })
+	n.vol.fs.table.ref(n.vol, n.file, n.local, 1, n.metaLocked)
 	return Entry{Node: n.id, Attr: n.attrLocked(ino)}, nil
 }

@@ -213,10 +213,10 @@ func (t *txn) then(fn func()) { t.done = append(t.done, fn) }
 
 // touch makes n's ctime now. The caller holds n.mu.
 func (t *txn) touch(n *Node) {
-	m := n.meta
+	m := n.metaLocked()
 	m.ctime = t.now
 	t.setMeta(n.file, m)
-	t.then(func() { n.meta.ctime = m.ctime })
+	t.then(func() { n.ctime = m.ctime })
 }
 
 // localState lets the reducer keep the device-local tree under its own prefix.

@@ -212,6 +212,6 @@ func (n *Node) changeOrphanXattr(c xattrChange) error {
 	if c.mode != nil {
 		o.ino.Mode = c.mode(o.ino.Mode)
 	}
-	n.meta.ctime = n.vol.fs.now().UnixNano()
+	n.ctime = n.vol.fs.now().UnixNano()
 	return nil
 }
