@@ -54,33 +54,32 @@ func crashAtChanges(t *testing.T, seed uint64, share float64) int {
 	disk, rng := vfs.NewCrashableMem(), rand.New(rand.NewPCG(seed, 3))
 	var mu sync.Mutex
 	var within []crashPoint
+	ops, onDisk := 0, 0 // before the step that goes on: some changes are made in the background
 	c := &crashRun{rng: rand.New(rand.NewPCG(seed, 7)), names: map[string]*crashFile{}}
 	before := func(op errorfs.Op) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if !changes(op) || rng.Float64() >= share {
-			return nil
+		if ops == 0 || !changes(op) || rng.Float64() >= share {
+			return nil // ops is 0 while the store is made
 		}
 		d := death(rng.IntN(3))
 		percent := []int{100, 0, rng.IntN(101)}[d]
-		p := crashPoint{death: d, from: c.onDisk, change: fmt.Sprintf("kind %d of %s", op.Kind, op.Path)}
+		p := crashPoint{death: d, from: onDisk, change: fmt.Sprintf("kind %d of %s", op.Kind, op.Path)}
 		if d == killed {
-			p.from = len(c.moments) - 1
+			p.from = ops - 1
 		}
 		p.disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
 		within = append(within, p)
 		return nil
 	}
-	c.rig = rigOn(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if len(c.moments) == 0 {
-			return nil // while the store is made
-		}
-		return before(op)
-	})))
+	c.rig = rigOn(t, errorfs.Wrap(disk, errorfs.InjectorFunc(before)))
 	c.must(c.fs.Fsync(c.vol))
 	c.moments = append(c.moments, map[string]*crashFile{})
 	n := 0
 	for range 60 {
+		mu.Lock()
+		ops, onDisk = len(c.moments), c.onDisk
+		mu.Unlock()
 		c.step()
 		mu.Lock()
 		list := within

@@ -43,9 +43,12 @@ func open(home string, o Options) (*Store, error) {
 	if o.again == 0 {
 		o.again = again
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	s.ready = sync.NewCond(&s.mu)
 	s.keeper = newKeeper(s, o.FlushEvery, o.again)
-	s.reserve = reserve{fs: s.fs, home: home}
+	s.reserve = reserve{fs: s.fs, home: home, now: o.now}
 	s.pebble = newPatient(s.fs, o.again, func(err error) { s.Report(partManifest, err) })
 	if err := checkHome(s.fs, home); err != nil {
 		return nil, err

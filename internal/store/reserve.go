@@ -32,6 +32,7 @@ const (
 type reserve struct {
 	fs   vfs.FS
 	home string
+	now  func() time.Time
 
 	mu   sync.Mutex
 	held bool // GUARDED_BY(mu): the file is there
@@ -122,10 +123,10 @@ func (r *reserve) settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !ok || avail != r.last || r.since.IsZero() {
-		r.last, r.since = avail, time.Now()
+		r.last, r.since = avail, r.now()
 		return false
 	}
-	return time.Since(r.since) >= settleTime
+	return r.now().Sub(r.since) >= settleTime
 }
 
 // adopt looks whether an earlier run left the file.

@@ -30,8 +30,9 @@ type Options struct {
 	// gets there only when somebody asks (for tests).
 	FlushEvery time.Duration
 
-	segmentSize int64         // for tests; 0: segmentSize
-	again       time.Duration // for tests; after how long what failed is tried again; 0: again
+	segmentSize int64            // for tests; 0: segmentSize
+	again       time.Duration    // for tests; after how long what failed is tried again; 0: again
+	now         func() time.Time // for tests; nil: time.Now
 }
 
 // A Store is an open home directory. Its methods may be called from any goroutine.

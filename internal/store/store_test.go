@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -180,27 +182,45 @@ func TestFullAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 39, TotalBytes: 1 << 40})
-	s = mustOpen(t, "home", fs)
+	s, err := Open("home", Options{FS: fs, FlushEvery: -1, segmentSize: smallSegment, again: time.Millisecond, now: hurried()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if history(t, s) != 1 {
 		t.Fatal("lost")
 	}
+	until(t, "the reserve is made", func() bool { return !s.reserve.missing() })
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 40})
-	s.keepSpace() // as the keeper does
+	s.keeper.look()
+	until(t, "a full disk is told", func() bool { return s.Health() != nil })
 	b := s.DB().NewBatch()
 	_ = b.Set(key(2), nil, nil)
 	if err := s.Commit(b, Applied); !errors.Is(err, ErrNoSpace) {
 		t.Fatal(err)
 	}
-	if s.Health() == nil {
-		t.Fatal("a full disk is not told")
+	if !s.reserve.missing() {
+		t.Fatal("a commit is refused while there is a reserve")
 	}
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 39, TotalBytes: 1 << 40})
 	put(t, s, 2, Applied, 1)
-	s.keepSpace()
-	if err := s.Health(); err != nil {
-		t.Fatal(err)
-	}
+	well(t, s)
 	mustClose(t, s)
+}
+
+// hurried is a clock that goes on by a second whenever it is asked.
+func hurried() func() time.Time {
+	var asked atomic.Int64
+	return func() time.Time { return time.Unix(asked.Add(1), 0) }
+}
+
+// until waits for what the store does in the background.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never:", what)
+		}
+	}
 }
 
 func TestMissingTable(t *testing.T) {
