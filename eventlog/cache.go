@@ -65,13 +65,21 @@ func (c *stateCache) putLocked(key, val []byte, ok bool) {
 	}
 }
 
+// dropAll is how many keys may change before it is quicker to drop all there are.
+const dropAll = 1 << 10
+
 // drop takes keys that changed.
 func (c *stateCache) drop(keys [][]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(keys) > dropAll {
+		c.young, c.old, c.size = make(map[string]cached), make(map[string]cached), 0
+	}
 	for _, key := range keys {
-		delete(c.young, string(key))
-		delete(c.old, string(key))
+		if len(keys) <= dropAll {
+			delete(c.young, string(key))
+			delete(c.old, string(key))
+		}
 		c.whole.add(key)
 	}
 }

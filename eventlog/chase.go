@@ -14,6 +14,7 @@ type chase struct {
 	next    LocalSeq           // the first event that the overlay does not know
 	touched touchSet           // by all that was undone or done again
 	snaps   []*pebble.Snapshot // that the overlay was based on, one after the other
+	changed [][]byte           // the keys of the state that are in the batch
 }
 
 const (
@@ -46,6 +47,17 @@ func (ch *chase) begin(units []*unit) {
 			ch.touched.add(u.before)
 		}
 	}
+	ch.o.sortLoose()
+	ch.putChanges()
+}
+
+// putChanges adds to the batch what the overlay changed, if it was not added before.
+func (ch *chase) putChanges() {
+	for _, i := range ch.o.loose {
+		if c := ch.o.cell(i); c.changed() {
+			ch.changed = append(ch.changed, c.key)
+		}
+	}
 	putChanges(ch.c.batch, ch.c.l.ks.kind(kindState), ch.o)
 }
 
@@ -58,13 +70,13 @@ func (ch *chase) run() error {
 		behind := l.next - ch.next
 		if lap == maxLaps || behind <= l.few {
 			l.logger.Debug("rebase", "laps", lap, "behind", uint64(behind))
-			if err := ch.lap(l.db(), l.next, l.patches); err != nil {
+			if err := ch.lap(l.db, l.next, l.patches); err != nil {
 				l.mu.Unlock()
 				return err
 			}
 			return nil
 		}
-		snap, end, patches := l.db().NewSnapshot(), l.next, l.patches
+		snap, end, patches := l.db.NewSnapshot(), l.next, l.patches
 		l.patches = nil
 		l.mu.Unlock()
 		ch.snaps = append(ch.snaps, snap)

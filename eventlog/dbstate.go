@@ -2,30 +2,11 @@ package eventlog
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/rhizome-fs/rhizome/internal/store"
 )
-
-// current reads the database as it is at each read, with all that was handed to the store.
-type current struct{ store *store.Store }
-
-func (c current) Get(key []byte) ([]byte, io.Closer, error) { return c.store.DB().Get(key) }
-
-func (c current) NewIter(o *pebble.IterOptions) (*pebble.Iterator, error) {
-	return c.store.DB().NewIter(o)
-}
-
-func (c current) NewIterWithContext(ctx context.Context, o *pebble.IterOptions) (*pebble.Iterator, error) {
-	return c.store.DB().NewIterWithContext(ctx, o)
-}
-
-// Close implements pebble.Reader. The database is the store's to close.
-func (c current) Close() error { return nil }
 
 // dbState reads the keys below one prefix of the database, or of a snapshot of it. It is used by one
 // goroutine at a time.
@@ -93,6 +74,29 @@ func (d *dbState) scan(prefix, from []byte, fn func(key, val []byte) bool) error
 		if !fn(it.Key()[len(d.prefix):], val) {
 			break
 		}
+	}
+	return it.Close()
+}
+
+func (d *dbState) getAll(keys [][]byte, fn func(i int, val []byte, ok bool)) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: d.prefix, UpperBound: after(d.prefix)})
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		key := d.whole(key)
+		if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+			fn(i, nil, false)
+			continue
+		}
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		fn(i, append(make([]byte, 0, len(val)), val...), true)
 	}
 	return it.Close()
 }

@@ -290,6 +290,12 @@ type emptyBase struct{}
 
 func (emptyBase) get([]byte) ([]byte, bool, error)                     { return nil, false, nil }
 func (emptyBase) scan(_, _ []byte, _ func(key, val []byte) bool) error { return nil }
+func (emptyBase) getAll(keys [][]byte, fn func(i int, val []byte, ok bool)) error {
+	for i := range keys {
+		fn(i, nil, false)
+	}
+	return nil
+}
 
 func memReplica(t *testing.T, v *volume, dev int, change func(*Options)) *replica {
 	t.Helper()

@@ -11,6 +11,8 @@ type base interface {
 	// get returns a value that may be kept.
 	get(key []byte) (val []byte, ok bool, err error)
 	scan(prefix, from []byte, fn func(key, val []byte) bool) error
+	// getAll calls fn for the values of several keys, which are in order.
+	getAll(keys [][]byte, fn func(i int, val []byte, ok bool)) error
 }
 
 // A cell is a key that was read or changed through an overlay.
@@ -41,6 +43,7 @@ type overlay struct {
 	arena   []byte   // the cells' keys
 	sorted  []int32  // dirty cells in the order of their keys
 	pending []int32  // dirty cells that are not in sorted yet
+	loose   []int32  // INVARIANT: the dirty cells that are in no batch as they are now
 
 	unread bool // the next new cell's key is known to be absent
 
@@ -84,7 +87,7 @@ func (o *overlay) reset(b base) {
 	clear(o.table)
 	o.base, o.err = b, nil
 	o.cells, o.arena = 0, o.arena[:0]
-	o.sorted, o.pending = o.sorted[:0], o.pending[:0]
+	o.sorted, o.pending, o.loose = o.sorted[:0], o.pending[:0], o.loose[:0]
 	o.touched, o.scans = o.touched[:0], o.scans[:0]
 	o.unit, o.inUnit = 0, false
 }
@@ -95,22 +98,16 @@ func (o *overlay) revert() {
 		c := o.cell(i)
 		c.val, c.ok, c.dirty, c.unit = c.orig, c.origOK, false, 0
 	}
-	o.sorted, o.pending = o.sorted[:0], o.pending[:0]
+	o.sorted, o.pending, o.loose = o.sorted[:0], o.pending[:0], o.loose[:0]
 	o.touched, o.scans = o.touched[:0], o.scans[:0]
 	o.unit, o.inUnit = 0, false
 }
 
 // at returns key's cell, which is read from the base if it is new.
 func (o *overlay) at(key []byte) (*cell, int32) {
-	h := keyHash(key)
-	mask := uint64(len(o.table) - 1)
-	slot := h & mask
-	for o.table[slot] != 0 {
-		i := o.table[slot] - 1
-		if c := o.cell(i); c.hash == h && bytes.Equal(c.key, key) {
-			return c, i
-		}
-		slot = (slot + 1) & mask
+	h, slot, i := o.place(key)
+	if i >= 0 {
+		return o.cell(i), i
 	}
 	var val []byte
 	var ok bool
@@ -120,12 +117,51 @@ func (o *overlay) at(key []byte) (*cell, int32) {
 			o.err = err
 		}
 	}
-	c, i := o.add(cell{hash: h, key: o.keepKey(key), orig: val, val: val, origOK: ok, ok: ok})
+	return o.insert(h, slot, key, val, ok)
+}
+
+// place returns where key's cell is or, if i is below 0, in which slot of the table it belongs.
+func (o *overlay) place(key []byte) (hash, slot uint64, i int32) {
+	hash = keyHash(key)
+	mask := uint64(len(o.table) - 1)
+	for slot = hash & mask; o.table[slot] != 0; slot = (slot + 1) & mask {
+		i := o.table[slot] - 1
+		if c := o.cell(i); c.hash == hash && bytes.Equal(c.key, key) {
+			return hash, slot, i
+		}
+	}
+	return hash, slot, -1
+}
+
+// insert makes the cell of a key that the base has val behind.
+func (o *overlay) insert(hash, slot uint64, key, val []byte, ok bool) (*cell, int32) {
+	c, i := o.add(cell{hash: hash, key: o.keepKey(key), orig: val, val: val, origOK: ok, ok: ok})
 	o.table[slot] = i + 1
 	if 2*int(o.cells) > len(o.table) {
 		o.grow()
 	}
 	return c, i
+}
+
+// read reads the keys that us changed from the base, all at once: one after the other each costs a search.
+func (o *overlay) read(us []*undo) {
+	var keys [][]byte
+	for _, u := range us {
+		for _, im := range u.images {
+			if _, _, i := o.place(im.key); i < 0 {
+				keys = append(keys, im.key)
+			}
+		}
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	keys = slices.CompactFunc(keys, bytes.Equal)
+	err := o.base.getAll(keys, func(i int, val []byte, ok bool) {
+		h, slot, _ := o.place(keys[i])
+		o.insert(h, slot, keys[i], val, ok)
+	})
+	if err != nil && o.err == nil {
+		o.err = err
+	}
 }
 
 // absent says that the base has nothing behind key, which is then not looked for.
@@ -221,12 +257,14 @@ func (o *overlay) put(key, val []byte, ok bool) {
 		}
 	}
 	c.val, c.ok = val, ok
-	if c.out {
-		c.out, c.unknown = false, true
-	}
-	if !c.dirty {
+	switch {
+	case !c.dirty:
 		c.dirty = true
 		o.pending = append(o.pending, i)
+		o.loose = append(o.loose, i)
+	case c.out:
+		c.out, c.unknown = false, true
+		o.loose = append(o.loose, i)
 	}
 }
 
@@ -328,12 +366,8 @@ func (o *overlay) renew(key []byte) {
 
 // find returns key's cell, or nil if it was not read or changed yet.
 func (o *overlay) find(key []byte) *cell {
-	h := keyHash(key)
-	mask := uint64(len(o.table) - 1)
-	for slot := h & mask; o.table[slot] != 0; slot = (slot + 1) & mask {
-		if c := o.cell(o.table[slot] - 1); c.hash == h && bytes.Equal(c.key, key) {
-			return c
-		}
+	if _, _, i := o.place(key); i >= 0 {
+		return o.cell(i)
 	}
 	return nil
 }
@@ -355,9 +389,32 @@ func (o *overlay) takeBackBelow(u *undo) {
 // changes calls fn for every key whose value is not what the base has.
 func (o *overlay) changes(fn func(c *cell)) {
 	for i := range o.cells {
-		c := o.cell(i)
-		if c.dirty && (c.unknown || c.ok != c.origOK || !bytes.Equal(c.val, c.orig)) {
+		if c := o.cell(i); c.changed() {
 			fn(c)
 		}
 	}
+}
+
+func (c *cell) changed() bool {
+	return c.dirty && (c.unknown || c.ok != c.origOK || !bytes.Equal(c.val, c.orig))
+}
+
+// putOut calls fn for the changes that are in no batch as they are now, and takes it that they are in one then.
+func (o *overlay) putOut(fn func(c *cell)) {
+	kept := o.loose[:0]
+	for _, i := range o.loose {
+		c := o.cell(i)
+		if !c.changed() { // it may be, when the base has changed
+			kept = append(kept, i)
+			continue
+		}
+		c.out = true
+		fn(c)
+	}
+	o.loose = kept
+}
+
+// sortLoose has putOut go through the changes in the order of their keys: the database takes them in faster.
+func (o *overlay) sortLoose() {
+	slices.SortFunc(o.loose, func(a, b int32) int { return bytes.Compare(o.cell(a).key, o.cell(b).key) })
 }

@@ -58,9 +58,17 @@ func reorder(o *overlay, r Reducer, old, new []*unit) error {
 		fp.learn(u.before)
 	}
 	fp.redoInverted(old)
+	read := make([]bool, len(old)) // what they changed
 	for round := 0; ; round++ {
 		fp.redoAfterUndone(old)
 		o.revert()
+		var unread []*undo
+		for i, u := range old {
+			if u.redo && !read[i] {
+				read[i], unread = true, append(unread, u.before)
+			}
+		}
+		o.read(unread)
 		for i := len(old) - 1; i >= 0; i-- {
 			if old[i].redo {
 				o.takeBack(old[i].before)

@@ -26,6 +26,14 @@ func (m memBase) scan(prefix, from []byte, fn func(key, val []byte) bool) error 
 	return nil
 }
 
+func (m memBase) getAll(keys [][]byte, fn func(i int, val []byte, ok bool)) error {
+	for i, key := range keys {
+		v, ok := m[string(key)]
+		fn(i, v, ok)
+	}
+	return nil
+}
+
 func (m memBase) take(o *overlay) {
 	o.changes(func(c *cell) {
 		if c.ok {

@@ -14,7 +14,7 @@ import (
 func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	l := c.l
 	l.mu.Lock()
-	snap := l.db().NewSnapshot()
+	snap := l.db.NewSnapshot()
 	first, next := l.marks.First, l.next
 	l.rebasing = true
 	l.mu.Unlock()
@@ -41,13 +41,12 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 		return nil, err
 	}
 	defer l.mu.Unlock()
-	putChanges(c.batch, l.ks.kind(kindState), ch.o)
-	ch.o.changes(func(cl *cell) { changed = append(changed, cl.key) })
+	ch.putChanges()
 	if err := c.apply(); err != nil {
 		return nil, err
 	}
-	l.cache.drop(changed)
-	return changed, nil
+	l.cache.drop(ch.changed)
+	return ch.changed, nil
 }
 
 func countEvents(nodes []*node) (n uint64) {
