@@ -68,7 +68,7 @@ func (v *Volume) merge() error {
 	for _, c := range list {
 		var dir tree.FileID
 		err := v.update(func(t *txn) error {
-			if m, ok := tree.Resolve(t.Tx, c, newFileID, t.now); ok {
+			if m, ok := tree.Resolve(t.Tx, c, v.fs.newFileID, t.now); ok {
 				t.apply(false, m)
 				ino, _ := tree.GetInode(t.Tx, m.ID)
 				dir = ino.Parent

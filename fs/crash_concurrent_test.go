@@ -97,10 +97,7 @@ func TestCrashWhileAllRuns(t *testing.T) {
 		if k%3 == 0 {
 			percent = 100
 		}
-		died := &rig{tb: t, disk: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), keys: r.keys, clock: r.clock, boot: "two"}
-		if percent == 100 {
-			died.boot = r.boot
-		}
+		died := &rig{tb: t, disk: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), keys: r.keys, clock: r.clock}
 		var high [writers]int64
 		for w := range writers {
 			high[w] = begun[w].Load()

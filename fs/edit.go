@@ -38,7 +38,7 @@ func (n *Node) endEditLocked(closed bool) error { return n.endEditAfter(closed, 
 func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	v, b := n.vol, n.buf
 	ver := tree.Version{
-		ID: newVersionID(), Size: b.size, By: v.fs.device, Quiet: !closed,
+		ID: v.fs.newVersionID(), Size: b.size, By: v.fs.device, Quiet: !closed,
 	}
 	op := tree.SetContent{ID: n.file, Replaces: b.replaces, Mtime: b.mtime}
 	var p *pending
@@ -52,14 +52,14 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	case b.wholeBase() != nil:
 		ver.Content = *b.wholeBase()
 	default:
-		ver.Pending = true
-		p = v.newPending(n, ver.ID)
 		if b.spill != nil && (b.journaled || n.afterQuiet() || first != nil) {
 			// The version takes the place of what an fsync may have promised, and that will be nowhere else.
 			if err := errors.Join(b.spill.sync(), syncBelow(b.base)); err != nil {
 				return err
 			}
 		}
+		ver.Pending = true
+		p = v.newPending(n, ver.ID)
 	}
 	meta := n.metaWith(ver.ID, b)
 	err := v.update(func(t *txn) error {

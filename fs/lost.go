@@ -6,10 +6,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
-	"github.com/rhizome-fs/rhizome/internal/dagcbor"
-	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
 
@@ -20,16 +17,8 @@ import (
 // findLost looks whether a version that an earlier run left still has its bytes.
 func (p *pending) findLost() error {
 	whole, err := p.bytes.whole()
-	if err != nil {
+	if err != nil || whole && (p.rec.Boot == "" || p.rec.Boot == p.vol.fs.boot) {
 		return err
-	}
-	if whole && (p.rec.Boot == "" || p.rec.Boot == p.vol.fs.boot) {
-		if p.bytes.spill != nil {
-			if err := p.bytes.spill.loadSums(p.rec.Sums); err != nil {
-				p.vol.fs.damage.add(p.vol, p.rec.File, err) // each read fails; what is there stays
-			}
-		}
-		return nil
 	}
 	p.lost = true
 	why := fmt.Errorf("version %x was not on disk when the power went: %w", p.id[:4], ErrDamaged)
@@ -57,7 +46,7 @@ func (l *layered) whole() (bool, error) {
 
 // lostContent stands for bytes that are nowhere: its root is the CID of a block that nobody has.
 func (p *pending) lostContent(ctx context.Context) (ipld.Content, error) {
-	id := newVersionID()
+	id := p.vol.fs.newVersionID()
 	return p.vol.sealer.Write(ctx, ipld.NewMemory(), nowhere(id[:]), p.rec.Size)
 }
 
@@ -74,37 +63,6 @@ func (n nowhere) ReadAt(b []byte, off int64) (int, error) {
 
 var _ io.ReaderAt = nowhere(nil)
 
-// A version may be damaged before it is sealed: its spill file, or what it stands on. letGo then has its event leave without its
-// bytes, so that what comes after it need not wait: elsewhere it is a version that can't be read. On this device its bytes stay
-// where they are, and are read as far as they are there, until the version itself is dropped.
-func (p *pending) letGo(ctx context.Context) error {
-	if p.rec.Local || p.kept {
-		return nil // no event waits for it
-	}
-	c, err := p.lostContent(ctx)
-	if err != nil {
-		return err
-	}
-	op := p.op
-	op.Version.Pending, op.Version.Content = false, c
-	err = p.vol.updateTo(store.Applied, func(t *txn) error {
-		key := localKey(localPending, p.id)
-		val, _ := t.GetLocal(key)
-		rec, err := decodeEdit(val)
-		if err != nil {
-			return err
-		}
-		rec.Kept = true
-		t.SetLocal(key, dagcbor.Encode(rec))
-		t.then(func() { p.kept = true })
-		return t.Amend(eventlog.LocalSeq(p.rec.Seq), tree.Encode(op), func(s eventlog.State) { tree.Sealed(s, op.Version) })
-	})
-	if err != nil {
-		return fmt.Errorf("let version %x go: %w", p.id[:4], err)
-	}
-	return nil
-}
-
 // restore has a file whose shown version is lost go back to the one before.
 func (v *Volume) restore(p *pending) error {
 	return v.update(func(t *txn) error {
@@ -113,7 +71,7 @@ func (v *Volume) restore(p *pending) error {
 		if !ok || !slices.Contains(ino.HeadIDs(), p.id) {
 			return nil // it was edited or removed since
 		}
-		ver := tree.Version{ID: newVersionID(), Time: t.now, By: v.fs.device}
+		ver := tree.Version{ID: v.fs.newVersionID(), Time: t.now, By: v.fs.device}
 		for _, id := range tree.Parents(r, p.id) {
 			old, ok := tree.GetVersion(r, id)
 			if !ok || old.Pending {

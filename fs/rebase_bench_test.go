@@ -147,9 +147,9 @@ func (w *apart) otherDevice(b *testing.B, keys *identity.Keyring, dir *Node) (or
 		_, err := log.Update(func(tx *eventlog.Tx) error {
 			now := w.clock.now().UnixNano()
 			c := tree.Create{
-				ID: newFileID(), Parent: dir.file, Name: fmt.Appendf(nil, "theirs%d", n), Kind: tree.File, Mode: 0o644,
+				ID: w.fs.newFileID(), Parent: dir.file, Name: fmt.Appendf(nil, "theirs%d", n), Kind: tree.File, Mode: 0o644,
 				UID: tree.Owner, GID: tree.Owner, Time: now, Mtime: now, Btime: now, By: "other",
-				Version: &tree.Version{ID: newVersionID(), Size: 5, Time: now, By: "other", Inline: []byte("hello")},
+				Version: &tree.Version{ID: w.fs.newVersionID(), Size: 5, Time: now, By: "other", Inline: []byte("hello")},
 			}
 			c.Path, _ = tree.PathOf(tx, dir.file)
 			tx.Append(eventlog.Event{Time: now, Body: tree.Encode(c)})

@@ -34,7 +34,7 @@ func (f *FS) Tmpfile(parent NodeID, mode uint32, excl bool, c Cred) (Entry, erro
 	now := f.now().UnixNano()
 	o := &orphan{
 		ino: tree.Inode{
-			ID: newFileID(), Kind: op.Kind, Mode: op.Mode, UID: op.UID, GID: op.GID, Mtime: now, Btime: now,
+			ID: f.newFileID(), Kind: op.Kind, Mode: op.Mode, UID: op.UID, GID: op.GID, Mtime: now, Btime: now,
 		},
 		xattrs:   map[string][]byte{},
 		linkable: !excl,

@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 )
 
-// A FileID names a file for ever. The device that makes the file draws it at random.
+// A FileID names a file for ever. The device that makes the file draws it; nobody else can have drawn the same.
 type FileID [16]byte
 
-// A VersionID names one version of a file's content. The device that ends the edit draws it at random.
+// A VersionID names one version of a file's content. The device that ends the edit draws it.
 type VersionID [16]byte
 
 // RootID is a volume's root directory. Ops may name it before anything made it.

@@ -29,25 +29,31 @@ var (
 	manyFiles = flag.Int("many", 100_000, "how many files BenchmarkAtSize makes; 1000000 shows it at size")
 )
 
-// BenchmarkAtSize compares create, rename and lookup in a volume of many files with one of few: the rate with many, as a
-// share of the rate with few. What was made before is committed, and in directories of 1,000; the lookups are of files all over.
+// BenchmarkAtSize compares a volume of many files with one of few: the rates with many, as a share of those with few. All files are
+// committed, in directories of 1,000, and the daemon was started anew. What is measured: create; rename; walk, the first lookups of
+// files in their order; cold, the first lookups of files all over; lookup, the next ones of these.
 func BenchmarkAtSize(b *testing.B) {
+	many := manyAt(b)
+	few := b.TempDir()
+	filled(b, few, *fewFiles)
 	for b.Loop() {
-		b.StopTimer()
-		d := opened(b, b.TempDir())
-		s := &sized{d: d, vol: volume(b, d, "v")}
-		s.grow(b, *fewFiles)
-		few := s.rates(b, "few")
-		s.grow(b, *manyFiles)
-		many := s.rates(b, "many")
-		for k, name := range []string{"create", "rename", "lookup"} {
-			b.ReportMetric(few[k], name+"s/s-few")
-			b.ReportMetric(many[k], name+"s/s-many")
-			b.ReportMetric(many[k]/few[k], name+"-ratio")
+		small, large := ratesAt(b, few, *fewFiles), ratesAt(b, many, *manyFiles)
+		for k, name := range []string{"create", "rename", "walk", "cold", "lookup"} {
+			b.ReportMetric(small[k], name+"s/s-few")
+			b.ReportMetric(large[k], name+"s/s-many")
+			b.ReportMetric(large[k]/small[k], name+"-ratio")
 		}
-		shut(b, d)
-		b.StartTimer()
 	}
+}
+
+// ratesAt measures in the volume of a store that has so many files.
+func ratesAt(b *testing.B, home string, files int) [5]float64 {
+	b.Helper()
+	d := opened(b, home)
+	defer shut(b, d)
+	s := &sized{d: d, vol: volume(b, d, "v")}
+	s.adopt(b, files)
+	return s.rates(b)
 }
 
 // sized is a volume that grows.
@@ -59,6 +65,15 @@ type sized struct {
 }
 
 const perDir = 1000
+
+// filled makes a store of so many files.
+func filled(b *testing.B, home string, files int) {
+	b.Helper()
+	d := opened(b, home)
+	s := &sized{d: d, vol: volume(b, d, "v")}
+	s.grow(b, files)
+	shut(b, d)
+}
 
 func (s *sized) grow(b *testing.B, to int) {
 	b.Helper()
@@ -75,15 +90,16 @@ func (s *sized) grow(b *testing.B, to int) {
 	committed(b, s.d)
 }
 
-// rates measures creates, renames and lookups a second.
-func (s *sized) rates(b *testing.B, name string) (rates [3]float64) {
+// rates measures how many of each are made in a second.
+func (s *sized) rates(b *testing.B) (rates [5]float64) {
 	b.Helper()
 	const rounds = 5000
-	e, err := s.d.fs.Mkdir(s.vol, name, 0o755, fs.Cred{})
+	e, err := s.d.fs.Mkdir(s.vol, fmt.Sprintf("rates%d", time.Now().UnixNano()), 0o755, fs.Cred{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	measure := func(k int, do func(n int) error) {
+		committed(b, s.d)
 		start := time.Now()
 		for n := range rounds {
 			if err := do(n); err != nil {
@@ -91,22 +107,24 @@ func (s *sized) rates(b *testing.B, name string) (rates [3]float64) {
 			}
 		}
 		rates[k] = rounds / time.Since(start).Seconds()
-		committed(b, s.d)
 	}
+	lookup := func(k int) error {
+		e, err := s.d.fs.Lookup(s.dirs[k/perDir], fmt.Sprintf("f%d", k))
+		if err == nil {
+			s.d.fs.Forget(e.Node, 1)
+		}
+		return err
+	}
+	allOver := func(n int) error { return lookup(n * 7919 % s.files) }
+	measure(2, lookup)
+	measure(3, allOver)
+	measure(4, allOver)
 	measure(0, func(n int) error {
 		write(b, s.d, e.Node, fmt.Sprintf("a%d", n), []byte("hello"))
 		return nil
 	})
 	measure(1, func(n int) error {
 		return s.d.fs.Rename(e.Node, fmt.Sprintf("a%d", n), e.Node, fmt.Sprintf("b%d", n), 0)
-	})
-	measure(2, func(n int) error {
-		k := n * 7919 % s.files
-		e, err := s.d.fs.Lookup(s.dirs[k/perDir], fmt.Sprintf("f%d", k))
-		if err == nil {
-			s.d.fs.Forget(e.Node, 1)
-		}
-		return err
 	})
 	return rates
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var sizedHome = flag.String("at", "", "where BenchmarkStart and BenchmarkNodes find a store of -many files, and keep the one that they make")
+var sizedHome = flag.String("at", "", "where the benchmarks find a store of -many files, and keep the one that they make")
 
 // BenchmarkStart is how long a daemon of many files takes from its start until it could answer (open), and until it has found one of
 // them (first).
@@ -68,10 +68,7 @@ func manyAt(b *testing.B) string {
 	if _, err := os.Stat(filepath.Join(home, "db")); err == nil {
 		return home
 	}
-	d := opened(b, home)
-	s := &sized{d: d, vol: volume(b, d, "v")}
-	s.grow(b, *manyFiles)
-	shut(b, d)
+	filled(b, home, *manyFiles)
 	return home
 }
 
