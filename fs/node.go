@@ -52,7 +52,7 @@ type notes struct {
 // An orphan is what is left of an inode without a name, for those who hold it open.
 type orphan struct {
 	ino      tree.Inode
-	late     bool    // bytes and xattrs are not read yet: nobody had it open
+	late     bool    // bytes are not read yet: nobody had it open, and it has no xattrs
 	bytes    content // at the moment it lost its name; nil: empty
 	xattrs   map[string][]byte
 	linkable bool // it was made without a name, and may get one

@@ -616,31 +616,3 @@ func (r *rig) expectVersion(id tree.VersionID, want []byte) {
 		r.Fatalf("version %x has other bytes", id[:4])
 	}
 }
-
-// A program that opened a file with O_PATH can open it for reading after its last name has gone.
-func TestUnlinkedThenOpened(t *testing.T) {
-	for _, size := range []int{0, 10, 100_000} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			r := newRig(t)
-			data := pattern(size, 3)
-			r.put(r.vol, "a", data)
-			n, err := r.lookup(r.vol, "a")
-			r.must(err)
-			r.must(r.fs.SetXattr(n, "user.k", []byte("v"), 0))
-			r.must(r.fs.Unlink(r.vol, "a"))
-			r.put(r.vol, "a", []byte("another"))
-			r.seal()
-			r.commit()
-			r.collect()
-			if v, err := r.fs.GetXattr(n, "user.k"); err != nil || string(v) != "v" {
-				t.Fatal(v, err)
-			}
-			r.must(r.fs.Open(n, false, false))
-			r.same("unlinked", r.bytesOf(n), data)
-			r.fs.Release(n, false)
-			r.fs.Forget(n, 1)
-			r.settled()
-			r.check()
-		})
-	}
-}

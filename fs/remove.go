@@ -99,7 +99,7 @@ func (t *txn) unlink(dir, n *Node, name []byte) error {
 func (t *txn) freeze(n *Node, ino tree.Inode) error {
 	o := &orphan{ino: ino, late: true}
 	o.ino.Nlink = 0
-	if n.handles.Load() != nil {
+	if n.handles.Load() != nil || ino.Xattrs > 0 { // which a save gives to the file that it puts in its place
 		o.load(n, t.state(n.local))
 	}
 	t.DeleteLocal(localKey(localMetaKey, n.file))
@@ -128,6 +128,9 @@ func (o *orphan) load(n *Node, r eventlog.Reader) {
 		bytes = damagedContent{size: o.ino.Size(), err: err}
 	}
 	o.late, o.bytes, o.xattrs = false, bytes, map[string][]byte{}
+	if o.ino.Xattrs == 0 {
+		return
+	}
 	tree.Xattrs(r, n.file, func(name, val []byte) bool {
 		o.xattrs[string(name)] = slices.Clone(val)
 		return true
