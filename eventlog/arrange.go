@@ -30,7 +30,7 @@ func (l *Log) arrange(work func(c *change) error) (changed [][]byte, err error) 
 	if err := l.reload(); err != nil {
 		return nil, err
 	}
-	c := &change{l: l, batch: l.db.NewBatch(), marks: l.marks, frames: make(map[FrameHash]*Frame), newFeed: l.feed}
+	c := &change{l: l, batch: l.db().NewBatch(), marks: l.marks, frames: make(map[FrameHash]*Frame), newFeed: l.feed}
 	defer func() {
 		clear(l.graph.recent)
 		if c.batch != nil {

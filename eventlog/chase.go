@@ -70,13 +70,13 @@ func (ch *chase) run() error {
 		behind := l.next - ch.next
 		if lap == maxLaps || behind <= l.few {
 			l.logger.Debug("rebase", "laps", lap, "behind", uint64(behind))
-			if err := ch.lap(l.db, l.next, l.patches); err != nil {
+			if err := ch.lap(l.db(), l.next, l.patches); err != nil {
 				l.mu.Unlock()
 				return err
 			}
 			return nil
 		}
-		snap, end, patches := l.db.NewSnapshot(), l.next, l.patches
+		snap, end, patches := l.db().NewSnapshot(), l.next, l.patches
 		l.patches = nil
 		l.mu.Unlock()
 		ch.snaps = append(ch.snaps, snap)

@@ -9,7 +9,7 @@ import (
 // nothing that those did not touch.
 func (l *Log) checkCoalesced(t *tail, es []Event) {
 	l.mu.RLock()
-	snap, next, self := l.db.NewSnapshot(), l.next, l.self
+	snap, next, self := l.db().NewSnapshot(), l.next, l.self
 	l.mu.RUnlock()
 	defer l.store.CloseSnapshot(snap)
 	plain, short := newOverlay(newDBState(snap, l.txState.prefix)), newOverlay(newDBState(snap, l.txState.prefix))

@@ -63,7 +63,7 @@ func (l *Log) cut(max int) (*Frame, int, error) {
 	if invariants {
 		l.checkCoalesced(tail, es)
 	}
-	b := l.db.NewBatch()
+	b := l.db().NewBatch()
 	for i := range tail.events {
 		n := tail.first + LocalSeq(i)
 		b.Delete(l.ks.local(kindUnframed, n), nil)
@@ -123,7 +123,7 @@ func (l *Log) cuttable(most int) (*tail, error) {
 	end = min(end, t.first+LocalSeq(min(most, MaxEvents)))
 	size := 0
 	low, high := l.ks.local(kindUnframed, t.first), l.ks.local(kindUnframed, end)
-	err := scanRange(l.db, low, high, func(key, val []byte) error {
+	err := scanRange(l.db(), low, high, func(key, val []byte) error {
 		e, _, err := decodeEventRecord(bytes.Clone(val))
 		if n := localSeqOf(key); err != nil || n != t.first+LocalSeq(len(t.events)) {
 			return fmt.Errorf("event %d: %w", n, cmp.Or(err, errMissing))
@@ -138,7 +138,7 @@ func (l *Log) cuttable(most int) (*tail, error) {
 		return nil, err
 	}
 	low, high = l.ks.local(kindUndo, t.first), l.ks.local(kindUndo, t.first+LocalSeq(len(t.events)))
-	err = scanRange(l.db, low, high, func(_, val []byte) error {
+	err = scanRange(l.db(), low, high, func(_, val []byte) error {
 		u, err := decodeUndo(bytes.Clone(val))
 		t.undos = append(t.undos, u)
 		return err

@@ -27,7 +27,7 @@ func hashOf(key []byte) FrameHash { return FrameHash(key[len(key)-len(FrameHash{
 // are valid during the call only.
 func (l *Log) eachKey(kind byte, fn func(key, val []byte) error) error {
 	prefix := l.ks.kind(kind)
-	return scanRange(l.db, prefix, after(prefix), func(key, val []byte) error { return fn(key[len(prefix):], val) })
+	return scanRange(l.db(), prefix, after(prefix), func(key, val []byte) error { return fn(key[len(prefix):], val) })
 }
 
 // errMissing says that a record which must be in the database is not.
@@ -53,7 +53,7 @@ func scanRange(db pebble.Reader, low, high []byte, fn func(key, val []byte) erro
 
 // lastKey returns the last key from low on and before high, or nil. What was deleted below low is not looked at.
 func (l *Log) lastKey(low, high []byte) ([]byte, error) {
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	it, err := l.db().NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,30 @@ package eventlog
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
+
+// current reads the database as it is at each read, with all that was handed to the store.
+type current struct{ store *store.Store }
+
+func (c current) Get(key []byte) ([]byte, io.Closer, error) { return c.store.DB().Get(key) }
+
+func (c current) NewIter(o *pebble.IterOptions) (*pebble.Iterator, error) {
+	return c.store.DB().NewIter(o)
+}
+
+func (c current) NewIterWithContext(ctx context.Context, o *pebble.IterOptions) (*pebble.Iterator, error) {
+	return c.store.DB().NewIterWithContext(ctx, o)
+}
+
+// Close implements pebble.Reader. The database is the store's to close.
+func (c current) Close() error { return nil }
 
 // dbState reads the keys below one prefix of the database, or of a snapshot of it. It is used by one
 // goroutine at a time.

@@ -62,7 +62,7 @@ func (l *Log) entries(from Position, back bool, fn func(Entry) bool) error {
 		return fmt.Errorf("entries of volume %v: %w", l.volume, ErrNoKeys)
 	}
 	l.mu.RLock()
-	snap, self, first := l.db.NewSnapshot(), l.self, l.marks.First
+	snap, self, first := l.db().NewSnapshot(), l.self, l.marks.First
 	l.mu.RUnlock()
 	stages := []Stage{StageCommitted, StageTentative, StageUnframed}
 	if back {

@@ -33,7 +33,7 @@ func (l *Log) Heads() []Head {
 func (l *Log) Frames(feed FeedID, from Seq, fn func(f *Frame) bool) error {
 	low := l.ks.frame(feed, from, FrameHash{})
 	prefix := append(l.ks.kind(kindFrame), feed[:]...)
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: after(prefix)})
+	it, err := l.db().NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: after(prefix)})
 	if err != nil {
 		return fmt.Errorf("frames of feed %x: %w", feed, err)
 	}
@@ -73,7 +73,7 @@ func (l *Log) Frame(h FrameHash) (*Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.frame(l.db, h, m)
+	return l.frame(l.db(), h, m)
 }
 
 // Uncommitted calls fn for the tentative frames in their order, until it returns false: those that the sequencer has not
@@ -83,7 +83,7 @@ func (l *Log) Uncommitted(fn func(f *Frame) bool) error {
 	nodes := slices.Clone(l.graph.tentative)
 	l.order.Unlock()
 	for _, n := range nodes {
-		f, err := l.frame(l.db, n.hash, n.meta(0))
+		f, err := l.frame(l.db(), n.hash, n.meta(0))
 		if err != nil {
 			return fmt.Errorf("uncommitted: %w", err)
 		}

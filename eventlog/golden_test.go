@@ -81,7 +81,7 @@ func TestGoldenFrames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name+".events", dagcbor.Encode(es))
+		golden(t, name+".events", encodeEvents(es))
 	}
 }
 

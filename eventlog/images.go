@@ -11,7 +11,7 @@ import (
 // if it stood in the state. The slices are valid during the call only.
 func (l *Log) BeforeImages(fn func(key, val []byte) error) error {
 	l.mu.RLock()
-	snap, first := l.db.NewSnapshot(), l.marks.First
+	snap, first := l.db().NewSnapshot(), l.marks.First
 	l.mu.RUnlock()
 	each := func(_, rec []byte) error {
 		u, err := decodeUndo(rec)

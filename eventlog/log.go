@@ -34,7 +34,6 @@ type Options struct {
 // A Log is one volume's events, and the state they lead to. Its methods may be called from any goroutine.
 type Log struct {
 	store   *store.Store
-	db      *pebble.DB
 	volume  identity.VolumeID
 	ks      keyspace
 	keys    *identity.VolumeKeys
@@ -75,7 +74,7 @@ type Log struct {
 // Open opens a volume's log, and makes it if it is not there. It reads marks, not events.
 func Open(o Options) (*Log, error) {
 	l := &Log{
-		store: o.Store, db: o.Store.DB(), volume: o.Volume, ks: newKeyspace(o.Volume),
+		store: o.Store, volume: o.Volume, ks: newKeyspace(o.Volume),
 		keys: o.Keys, sign: o.Sign, member: o.Member, reducer: o.Reducer, rand: o.Rand, logger: o.Logger,
 		feed: o.Feed, packer: newPacker(), few: fewEvents,
 	}
@@ -87,12 +86,12 @@ func Open(o Options) (*Log, error) {
 	}
 	l.tx.l = l
 	l.cache = newStateCache()
-	l.txState = newDBState(l.db, l.ks.kind(kindState))
+	l.txState = newDBState(current{l.store}, l.ks.kind(kindState))
 	l.txState.cache = l.cache
-	l.txLocal = newDBState(l.db, volumePrefix(localSpace, l.volume))
+	l.txLocal = newDBState(current{l.store}, volumePrefix(localSpace, l.volume))
 	l.tx.state, l.tx.local = newOverlay(l.txState), newOverlay(l.txLocal)
 	l.readers.New = func() any {
-		r := newDBState(l.db, l.ks.kind(kindState))
+		r := newDBState(current{l.store}, l.ks.kind(kindState))
 		r.cache, r.fill = l.cache, true
 		return r
 	}
@@ -101,6 +100,9 @@ func Open(o Options) (*Log, error) {
 	}
 	return l, nil
 }
+
+// db is the database with all that was handed to the store.
+func (l *Log) db() *pebble.DB { return l.store.DB() }
 
 // start loads the log, and takes up what an earlier run left: frames whose keys have come since, and events of an
 // earlier incarnation.
@@ -154,7 +156,7 @@ func (l *Log) Know(prefix []byte) error {
 
 // Snapshot runs fn on the state as it is now, without a lock: for walks that take long.
 func (l *Log) Snapshot(fn func(r Reader)) error {
-	s := l.db.NewSnapshot()
+	s := l.db().NewSnapshot()
 	r := newDBState(s, l.ks.kind(kindState))
 	fn(r)
 	l.store.CloseSnapshot(s)
@@ -163,7 +165,7 @@ func (l *Log) Snapshot(fn func(r Reader)) error {
 
 // Local runs fn on this device's own keys, without a lock.
 func (l *Log) Local(fn func(r Reader)) error {
-	r := newDBState(l.db, volumePrefix(localSpace, l.volume))
+	r := newDBState(l.db(), volumePrefix(localSpace, l.volume))
 	fn(r)
 	return r.err
 }
@@ -180,7 +182,7 @@ func (l *Log) Held() ([]HeldEvent, error) {
 	defer l.mu.RUnlock()
 	var es []HeldEvent
 	for _, n := range sortedKeys(l.held) {
-		e, _, err := l.unframed(l.db, n)
+		e, _, err := l.unframed(l.db(), n)
 		if err != nil {
 			return nil, fmt.Errorf("held event %d: %w", n, err)
 		}

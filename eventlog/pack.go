@@ -35,7 +35,7 @@ func newPacker() packer {
 
 // pack returns the plain bytes of a frame.
 func (p packer) pack(es []Event) ([]byte, error) {
-	list := dagcbor.Encode(es)
+	list := encodeEvents(es)
 	if len(list) > MaxPlain {
 		return nil, fmt.Errorf("frame of %d bytes: %w", len(list), ErrTooBig)
 	}
@@ -44,6 +44,21 @@ func (p packer) pack(es []Event) ([]byte, error) {
 		return append([]byte{packedPlain}, list...), nil
 	}
 	return packed, nil
+}
+
+// encodeEvents returns the canonical list of a frame's events, as dagcbor.Encode does, without its copies.
+func encodeEvents(es []Event) []byte {
+	size := 16
+	for _, e := range es {
+		size += len(e.Body) + 32
+	}
+	list := appendHead(make([]byte, 0, size), majorArray, uint64(len(es)))
+	for _, e := range es {
+		list = appendHead(list, majorArray, 2)
+		list = appendInt(list, e.Time)
+		list = appendBytes(list, e.Body)
+	}
+	return list
 }
 
 // unpack reads what pack made, whoever ran it. It takes no more than MaxPlain bytes of memory for the list.

@@ -55,7 +55,7 @@ func (n *node) meta(i Index) frameMeta {
 // meta returns what is known of a frame, or false.
 func (l *Log) meta(h FrameHash) (frameMeta, bool, error) {
 	var m frameMeta
-	rec, ok, err := dbGet(l.db, l.ks.hash(kindMeta, h))
+	rec, ok, err := dbGet(l.db(), l.ks.hash(kindMeta, h))
 	if err == nil && ok {
 		err = dagcbor.DecodeTrusted(rec, &m)
 	}
@@ -80,7 +80,7 @@ func (l *Log) frame(db pebble.Reader, h FrameHash, m frameMeta) (*Frame, error) 
 // load reads what the log keeps in memory: marks, heads, and what is not committed.
 func (l *Log) load() error {
 	l.marks = marks{Version: marksVersion, Device: l.feed.Device, Incarnation: l.feed.Incarnation, First: 1}
-	if rec, ok, err := dbGet(l.db, l.ks.kind(kindMarks)); err != nil {
+	if rec, ok, err := dbGet(l.db(), l.ks.kind(kindMarks)); err != nil {
 		return err
 	} else if ok {
 		if err := dagcbor.DecodeTrusted(rec, &l.marks); err != nil {
@@ -107,7 +107,7 @@ func (l *Log) loadUnframed() error {
 		l.next = localSeqOf(last) + 1
 	}
 	low, high := l.ks.local(kindHeld, l.marks.First), after(l.ks.kind(kindHeld))
-	return scanRange(l.db, low, high, func(key, _ []byte) error {
+	return scanRange(l.db(), low, high, func(key, _ []byte) error {
 		l.held[localSeqOf(key)] = true
 		return nil
 	})

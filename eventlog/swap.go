@@ -14,7 +14,7 @@ import (
 func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	l := c.l
 	l.mu.Lock()
-	snap := l.db.NewSnapshot()
+	snap := l.db().NewSnapshot()
 	first, next := l.marks.First, l.next
 	l.rebasing = true
 	l.mu.Unlock()

@@ -37,8 +37,8 @@ type Tx struct {
 
 // Update runs fn under the log's exclusive lock, and makes everything it did visible at once: the events
 // it appended, the state they lead to, their before-images, and the device-local keys it set. If fn
-// returns an error nothing changes, and Update returns that error. The caller waits for the durability it
-// needs, once and outside of every lock: commit.Wait(store.Handed).
+// returns an error nothing changes, and Update returns that error. When it returns the change is handed to the kernel; the
+// caller waits for more than that, if it needs to, outside of every lock: commit.Wait(store.OnDisk).
 //
 // fn must not call the log's other methods.
 func (l *Log) Update(fn func(tx *Tx) error) (store.Commit, error) {
@@ -62,7 +62,7 @@ func (l *Log) Update(fn func(tx *Tx) error) (store.Commit, error) {
 	}
 	b := tx.batch
 	tx.batch = nil
-	c, err := l.store.Begin(b)
+	c, err := l.store.Hand(b)
 	if err != nil {
 		return store.Commit{}, fmt.Errorf("update volume %x: %w", l.volume, err)
 	}
@@ -71,7 +71,7 @@ func (l *Log) Update(fn func(tx *Tx) error) (store.Commit, error) {
 }
 
 func (tx *Tx) begin() {
-	tx.batch = tx.l.db.NewBatch()
+	tx.batch = tx.l.db().NewBatch()
 	tx.state.reset(tx.l.txState)
 	tx.local.reset(tx.l.txLocal)
 	tx.next, tx.err = tx.l.next, nil
@@ -184,7 +184,7 @@ func (tx *Tx) Amend(n LocalSeq, body []byte, patch func(s State)) error {
 	if len(body) > MaxBody {
 		return fmt.Errorf("amend event %d to %d bytes: %w", n, len(body), ErrTooBig)
 	}
-	e, _, err := tx.l.unframed(tx.l.db, n)
+	e, _, err := tx.l.unframed(tx.l.db(), n)
 	if err != nil {
 		return fmt.Errorf("amend event %d: %w", n, err)
 	}

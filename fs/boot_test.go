@@ -24,9 +24,7 @@ func TestUnsyncedBytesAreTrustedWithinOneBoot(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			disk := vfs.NewCrashableMem()
-			r := &rig{tb: t, disk: disk, boot: "one", keys: oneKeyring(), clock: &clock{at: start}}
-			r.open()
-			r.vol = r.mkdir(r.home, "notes")
+			r := rigOn(t, disk)
 			r.put(r.vol, "f", old)
 			r.seal()
 			r.put(r.vol, "f", edited)
@@ -79,9 +77,7 @@ func TestSyncedBytesOnUnsyncedOnes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := vfs.NewCrashableMem()
-			r := &rig{tb: t, disk: disk, boot: "one", keys: oneKeyring(), clock: &clock{at: start}}
-			r.open()
-			r.vol = r.mkdir(r.home, "notes")
+			r := rigOn(t, disk)
 			r.put(r.vol, "a", whole)
 			edit(r)
 			after := &rig{tb: t, boot: "two", keys: r.keys, clock: r.clock}
@@ -101,9 +97,7 @@ func TestSyncedBytesOnUnsyncedOnes(t *testing.T) {
 func TestLostBytesStayLost(t *testing.T) {
 	old, edited := pattern(3*memLimit, 1), pattern(3*memLimit, 2)
 	disk := vfs.NewCrashableMem()
-	r := &rig{tb: t, disk: disk, boot: "one", keys: oneKeyring(), clock: &clock{at: start}}
-	r.open()
-	r.vol = r.mkdir(r.home, "notes")
+	r := rigOn(t, disk)
 	r.put(r.vol, "f", old)
 	r.seal()
 	r.put(r.vol, "f", edited)

@@ -29,9 +29,9 @@ func (f *FS) Flush(id NodeID) error {
 	case n.orphan != nil:
 		return nil
 	case n.buf != nil && (h.copied || n.besideLocked()) && n.buf.journals():
-		return n.journalLocked(store.Handed)
+		return f.damaged(n, n.journalLocked(store.Handed))
 	case n.buf != nil:
-		return n.closeLocked()
+		return f.damaged(n, n.closeLocked())
 	case !h.copied:
 		h.lastQuiet = false // what a quiet second made is now what a close left
 	}

@@ -22,7 +22,7 @@ func TestCopiesOfAHandleAreClosed(t *testing.T) {
 				want = append(want, part...)
 				r.must(r.fs.Flush(n))
 				if i%5 == 4 {
-					after := &rig{tb: t, keys: r.keys, clock: r.clock}
+					after := &rig{tb: t, keys: r.keys, clock: r.clock, boot: r.boot}
 					after.disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 					after.open()
 					after.expect(after.vol, "log", want)
@@ -114,7 +114,7 @@ func TestJournalSurvivesAKill(t *testing.T) {
 	r.write(j, 0, pattern(9000, 2))
 	r.must(r.fs.Flush(j))
 	r.fs.Release(j, true)
-	after := &rig{tb: t, keys: r.keys, clock: r.clock}
+	after := &rig{tb: t, keys: r.keys, clock: r.clock, boot: r.boot}
 	after.disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 	after.open()
 	after.expect(after.vol, "x-journal", pattern(9000, 2))

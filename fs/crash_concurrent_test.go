@@ -97,7 +97,10 @@ func TestCrashWhileAllRuns(t *testing.T) {
 		if k%3 == 0 {
 			percent = 100
 		}
-		died := &rig{tb: t, disk: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), keys: r.keys, clock: r.clock}
+		died := &rig{tb: t, disk: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), keys: r.keys, clock: r.clock, boot: "two"}
+		if percent == 100 {
+			died.boot = r.boot
+		}
 		var high [writers]int64
 		for w := range writers {
 			high[w] = begun[w].Load()

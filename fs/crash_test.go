@@ -270,7 +270,10 @@ func (c *crashRun) openClose(f *crashFile, name string, op int) {
 // survive starts on what a death left, and checks it. The names may be those after op from, or later.
 func (c *crashRun) survive(disk *vfs.MemFS, d death, from int) {
 	c.Helper()
-	r := &rig{tb: c.tb, disk: disk, keys: c.keys, clock: c.clock}
+	r := &rig{tb: c.tb, disk: disk, keys: c.keys, clock: c.clock, boot: "two"}
+	if d == killed {
+		r.boot = c.boot
+	}
 	r.open()
 	defer r.close()
 	got := map[string][]byte{}

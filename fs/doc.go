@@ -11,7 +11,8 @@
 // # The life of a write
 //
 // write(2) goes to the node's buffer: memory up to 256 KiB, then a sparse spill file that holds only the
-// ranges written, over the version that the edit began with. Nothing is chunked, hashed or sealed there.
+// ranges written, over the version that the edit began with. Nothing is chunked or sealed there; its pages have
+// checksums.
 // close (FLUSH), or a quiet second, ends the edit: one SetContent event. Content of 4 KiB or less stands in the
 // event; larger content is a pending version: the event is held in the log, the bytes stay where they are
 // (the database or the spill file), and a background loop seals them and then amends the event.

@@ -52,14 +52,14 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	case b.wholeBase() != nil:
 		ver.Content = *b.wholeBase()
 	default:
+		ver.Pending = true
+		p = v.newPending(n, ver.ID)
 		if b.spill != nil && (b.journaled || n.afterQuiet() || first != nil) {
 			// The version takes the place of what an fsync may have promised, and that will be nowhere else.
 			if err := errors.Join(b.spill.sync(), syncBelow(b.base)); err != nil {
 				return err
 			}
 		}
-		ver.Pending = true
-		p = v.newPending(n, ver.ID)
 	}
 	meta := n.metaWith(ver.ID, b)
 	err := v.update(func(t *txn) error {

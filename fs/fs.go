@@ -214,6 +214,9 @@ func (f *FS) Run(ctx context.Context) error {
 	return nil
 }
 
+// Settle does what calls have left to be done once their callers have the answer. Whoever reads sees it as done before.
+func (f *FS) Settle() { f.st.Settle() }
+
 // Sync ends no edit, but makes everything durable that a program could ask an fsync for: all
 // edits that go on, and all that was closed or changed before. syncfs, unmount and a forced detach use it.
 func (f *FS) Sync() error {

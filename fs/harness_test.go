@@ -60,7 +60,7 @@ type rig struct {
 	tb
 	disk   vfs.FS
 	dir    string // of the store; empty: "home"
-	boot   string // of the machine
+	boot   string // of the machine: "one", but after a loss of power
 	keys   *identity.Keyring
 	other  identity.DeviceID // whose frames are taken too
 	clock  *clock
@@ -97,7 +97,7 @@ func rigOnDisk(t *testing.T) *rig {
 // rigOn makes a store on a disk, with the app volume "notes".
 func rigOn(t tb, disk vfs.FS) *rig {
 	t.Helper()
-	r := &rig{tb: t, disk: disk, keys: oneKeyring(), clock: &clock{at: start}}
+	r := &rig{tb: t, disk: disk, boot: "one", keys: oneKeyring(), clock: &clock{at: start}}
 	r.open()
 	r.vol = r.mkdir(r.home, "notes")
 	return r

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,37 +47,24 @@ type editRecord struct {
 	BaseAs   *ipld.Content  // its sealed form, if it has one
 	Boot     string         // the machine's boot in which a spill file was written that is not synced; empty: all is on disk
 	Holes    []ipld.Range   // zeros over the base
+	Sums     *sumsAt        // a closed version's: where the checksums of its spill file are
+	Kept     bool           // a closed version's: its event went without its bytes, see letGo
 }
 
-// oldEditRecord is the form of version 0.1.0, which knew no holes.
-type oldEditRecord struct {
-	_        struct{} `cbor:",toarray"`
-	File     tree.FileID
-	Local    bool
-	Seq      uint64
-	Size     int64
-	Mtime    int64
-	Replaces []tree.VersionID
-	Spill    uint64
-	Have     []ipld.Range
-	Below    int64
-	Base     tree.VersionID
-	BaseAs   *ipld.Content
-	Boot     string
-}
+// editFields is how many fields a record has. Older ones lack the last ones.
+const editFields = 15
 
 func decodeEdit(val []byte) (rec editRecord, err error) {
-	if err = dagcbor.DecodeTrusted(val, &rec); err == nil {
-		return rec, nil
+	const array, null = 0x80, 0xf6
+	if len(val) > 0 && val[0] > array && val[0] < array+editFields {
+		missing := array + editFields - int(val[0])
+		val = append([]byte{array + editFields}, val[1:]...)
+		val = append(val, bytes.Repeat([]byte{null}, missing)...)
 	}
-	var old oldEditRecord
-	if dagcbor.DecodeTrusted(val, &old) != nil {
+	if err = dagcbor.DecodeTrusted(val, &rec); err != nil {
 		return rec, fmt.Errorf("record of an edit: %w: %w", ErrDamaged, err)
 	}
-	return editRecord{
-		File: old.File, Local: old.Local, Seq: old.Seq, Size: old.Size, Mtime: old.Mtime, Replaces: old.Replaces,
-		Spill: old.Spill, Have: old.Have, Below: old.Below, Base: old.Base, BaseAs: old.BaseAs, Boot: old.Boot,
-	}, nil
+	return rec, nil
 }
 
 // journals reports whether handing the edit over by its journal is no matter of syncing much.
@@ -245,10 +233,10 @@ func (f *FS) Fsync(id NodeID) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.buf != nil && n.orphan == nil {
-		return n.journalLocked(store.OnDisk)
+		return f.damaged(n, n.journalLocked(store.OnDisk))
 	}
 	if err := n.syncShownLocked(); err != nil {
-		return err
+		return f.damaged(n, err)
 	}
 	return f.st.Sync()
 }

@@ -6,7 +6,10 @@ import (
 	"io"
 	"slices"
 
+	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
 
@@ -17,8 +20,16 @@ import (
 // findLost looks whether a version that an earlier run left still has its bytes.
 func (p *pending) findLost() error {
 	whole, err := p.bytes.whole()
-	if err != nil || whole && (p.rec.Boot == "" || p.rec.Boot == p.vol.fs.boot) {
+	if err != nil {
 		return err
+	}
+	if whole && (p.rec.Boot == "" || p.rec.Boot == p.vol.fs.boot) {
+		if p.bytes.spill != nil {
+			if err := p.bytes.spill.loadSums(p.rec.Sums); err != nil {
+				p.vol.fs.damage.add(p.vol, p.rec.File, err) // each read fails; what is there stays
+			}
+		}
+		return nil
 	}
 	p.lost = true
 	why := fmt.Errorf("version %x was not on disk when the power went: %w", p.id[:4], ErrDamaged)
@@ -62,6 +73,37 @@ func (n nowhere) ReadAt(b []byte, off int64) (int, error) {
 }
 
 var _ io.ReaderAt = nowhere(nil)
+
+// A version may be damaged before it is sealed: its spill file, or what it stands on. letGo then has its event leave without its
+// bytes, so that what comes after it need not wait: elsewhere it is a version that can't be read. On this device its bytes stay
+// where they are, and are read as far as they are there, until the version itself is dropped.
+func (p *pending) letGo(ctx context.Context) error {
+	if p.rec.Local || p.kept {
+		return nil // no event waits for it
+	}
+	c, err := p.lostContent(ctx)
+	if err != nil {
+		return err
+	}
+	op := p.op
+	op.Version.Pending, op.Version.Content = false, c
+	err = p.vol.updateTo(store.Applied, func(t *txn) error {
+		key := localKey(localPending, p.id)
+		val, _ := t.GetLocal(key)
+		rec, err := decodeEdit(val)
+		if err != nil {
+			return err
+		}
+		rec.Kept = true
+		t.SetLocal(key, dagcbor.Encode(rec))
+		t.then(func() { p.kept = true })
+		return t.Amend(eventlog.LocalSeq(p.rec.Seq), tree.Encode(op), func(s eventlog.State) { tree.Sealed(s, op.Version) })
+	})
+	if err != nil {
+		return fmt.Errorf("let version %x go: %w", p.id[:4], err)
+	}
+	return nil
+}
 
 // restore has a file whose shown version is lost go back to the one before.
 func (v *Volume) restore(p *pending) error {

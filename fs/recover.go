@@ -29,7 +29,9 @@ func (v *Volume) recover() error {
 		if err != nil {
 			return err
 		}
-		ps = append(ps, p)
+		if p != nil {
+			ps = append(ps, p)
+		}
 	}
 	for _, p := range ps {
 		if err := v.layer(&p.bytes, p.rec, p.id); err != nil {
@@ -42,7 +44,9 @@ func (v *Volume) recover() error {
 		if err := p.findLost(); err != nil {
 			return err
 		}
-		v.fs.seal.put(p)
+		if !p.rec.Kept {
+			v.fs.seal.put(p)
+		}
 	}
 	journals, err := v.records(localJournal)
 	if err != nil {
@@ -106,12 +110,17 @@ func (v *Volume) heldOps() (map[tree.VersionID]tree.SetContent, error) {
 	return ops, nil
 }
 
+// recoverPending takes up a version by its record; nil: it is gone.
 func (v *Volume) recoverPending(fr foundRecord, held map[tree.VersionID]tree.SetContent) (*pending, error) {
 	p := &pending{vol: v, id: fr.id, rec: fr.rec}
 	p.noted.Store(fr.rec.Boot == "")
-	if fr.rec.Local {
-		err := v.view(true, func(r eventlog.Reader) error {
+	if fr.rec.Local || fr.rec.Kept {
+		gone := false
+		err := v.view(fr.rec.Local, func(r eventlog.Reader) error {
 			ver, ok := tree.GetVersion(r, p.id)
+			if gone = !ok && fr.rec.Kept; gone {
+				return nil
+			}
 			if !ok {
 				return fmt.Errorf("pending version %x: %w", p.id[:4], ErrDamaged)
 			}
@@ -120,6 +129,12 @@ func (v *Volume) recoverPending(fr foundRecord, held map[tree.VersionID]tree.Set
 		})
 		if err != nil {
 			return nil, err
+		}
+		if gone { // a quiet second's version that its successor dropped
+			return nil, v.update(func(t *txn) error {
+				t.dropPending(p.id)
+				return nil
+			})
 		}
 	} else {
 		op, ok := held[p.id]
@@ -141,8 +156,7 @@ func (v *Volume) layer(l *layered, rec editRecord, id tree.VersionID) error {
 			l.mem, _ = r.Get(localKey(localBytes, id))
 		})
 	}
-	l.spill = v.fs.spills.existing(rec.Spill)
-	l.spill.unsynced = true
+	l.spill = v.fs.spills.existing(rec.Spill, rec.Boot == "")
 	l.have, l.holes = rec.Have, rec.Holes
 	l.below = rec.Below
 	base, err := v.base(rec)

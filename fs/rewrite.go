@@ -9,28 +9,37 @@ import (
 	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
-// rewrite writes every byte of a sparse file anew where it is. Its holes stay.
-func rewrite(f vfs.File) error {
+// rewrite writes every byte of a sparse file anew where it is. Its holes stay. lost says what check, which sees each page, finds
+// damaged: that is written as it is.
+func rewrite(f vfs.File, check func(page []byte, off int64) error) (lost, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	buf := make([]byte, 1<<20)
 	for off := int64(0); off < info.Size(); {
-		var n int64
-		if off, n, err = store.NextData(f, off, info.Size()); err != nil {
-			return err
+		start, n, err := store.NextData(f, off, info.Size())
+		if err != nil {
+			return nil, err
 		}
-		for ; n > 0; n -= int64(len(buf)) {
-			part := buf[:min(n, int64(len(buf)))]
-			if _, err := f.ReadAt(part, off); err != nil && !errors.Is(err, io.EOF) {
-				return err
+		end := start + n
+		for off = start / page * page; off < end; off += int64(len(buf)) {
+			n, err := f.ReadAt(buf[:min(end-off, int64(len(buf)))], off)
+			if err != nil && !errors.Is(err, io.EOF) {
+				return nil, err
 			}
-			if _, err := f.WriteAt(part, off); err != nil {
-				return err
+			whole := (n + page - 1) / page * page
+			clear(buf[n:whole]) // zeros are behind the end
+			for at := 0; at < whole; at += page {
+				if err := check(buf[at:at+page], off+int64(at)); err != nil {
+					lost = err
+				}
 			}
-			off += int64(len(part))
+			if _, err := f.WriteAt(buf[:n], off); err != nil {
+				return nil, err
+			}
 		}
+		off = end
 	}
-	return nil
+	return lost, nil
 }

@@ -27,6 +27,7 @@ type pending struct {
 	below atomic.Bool // an edit stands on it
 	noted atomic.Bool // the record says that the bytes are on disk
 	lost  bool        // a power loss took the bytes before they were on disk
+	kept  bool        // the sealing goroutine's: its event went without its bytes, see letGo
 
 	mu    sync.RWMutex
 	bytes layered
@@ -36,7 +37,14 @@ type pending struct {
 }
 
 func (v *Volume) newPending(n *Node, id tree.VersionID) *pending {
-	return &pending{vol: v, id: id, rec: n.record(n.buf), bytes: n.buf.layered}
+	p := &pending{vol: v, id: id, rec: n.record(n.buf), bytes: n.buf.layered}
+	if s := p.bytes.spill; s != nil {
+		var err error
+		if p.rec.Sums, err = s.storeSums(); err != nil { // the disk is full, say
+			v.fs.log.Debug("a version has no checksums until it is sealed", "err", err)
+		}
+	}
+	return p
 }
 
 func (p *pending) Size() int64 { return p.rec.Size }
@@ -109,6 +117,9 @@ func (p *pending) toDisk() error {
 		return nil // a note would have the next start trust them
 	}
 	if err := errors.Join(p.sync(), syncBelow(p.base())); err != nil {
+		if errors.Is(err, ErrDamaged) {
+			p.vol.fs.damage.add(p.vol, p.rec.File, err)
+		}
 		return err
 	}
 	if p.noted.Load() {
@@ -312,7 +323,6 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 	for i, p := range batch {
 		c, err := p.write(ctx)
 		if errors.Is(err, ErrDamaged) || errors.Is(err, ipld.ErrDamaged) || errors.Is(err, ipld.ErrNotFound) {
-			// It stays where it is until the next start; the others need not wait for it.
 			f.damage.add(p.vol, p.rec.File, err)
 			f.log.Error("content can't be sealed", "version", fmt.Sprintf("%x", p.id[:4]), "err", err)
 			aside[i] = true
@@ -328,6 +338,9 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 	}
 	for i, p := range batch {
 		if aside[i] {
+			if err := p.letGo(ctx); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := p.vol.sealed(p, done[i]); err != nil {
@@ -387,8 +400,7 @@ func (v *Volume) sealed(p *pending, c ipld.Content) error {
 		} else if err := t.Amend(eventlog.LocalSeq(p.rec.Seq), tree.Encode(op), patch); err != nil {
 			return err
 		}
-		t.DeleteLocal(localKey(localPending, p.id))
-		t.DeleteLocal(localKey(localBytes, p.id))
+		t.dropPending(p.id)
 		if p.below.Load() {
 			t.settle(p.id, c)
 		}
@@ -400,6 +412,12 @@ func (v *Volume) sealed(p *pending, c ipld.Content) error {
 	err = p.moved(c)
 	v.drop(p)
 	return err
+}
+
+// dropPending drops the records of a version's bytes.
+func (t *txn) dropPending(id tree.VersionID) {
+	t.DeleteLocal(localKey(localPending, id))
+	t.DeleteLocal(localKey(localBytes, id))
 }
 
 // settle tells the records of edits that stand on a version where its bytes are now: the version itself may go

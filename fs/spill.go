@@ -31,6 +31,8 @@ type spill struct {
 	syncing sync.Mutex // held while syncing: who finds nothing unsynced must know that it is on disk
 	suspect bool       // GUARDED_BY(syncing): a sync failed, and no bytes were written anew since
 
+	sums sums // see there who may touch them
+
 	// Guarded by set.mu.
 	file     vfs.File // nil: not open now
 	elem     *list.Element
@@ -107,11 +109,16 @@ func (s *spills) create() (*spill, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("make spill file: %w", err)
 	}
-	return &spill{set: s, id: id, unsynced: true}, nil // its name, that is
+	p := &spill{set: s, id: id, unsynced: true} // its name, that is
+	p.sums.of = map[int64]*sumGroup{}
+	return p, nil
 }
 
-// existing names a spill file that an earlier run left.
-func (s *spills) existing(id uint64) *spill { return &spill{set: s, id: id} }
+// existing names a spill file that an earlier run left. synced: its record says that it is on disk; else a sync of that run may
+// have failed, and none is believed before the bytes were written anew.
+func (s *spills) existing(id uint64, synced bool) *spill {
+	return &spill{set: s, id: id, unsynced: true, suspect: !synced}
+}
 
 // sweep removes the files that no record names.
 func (s *spills) sweep(keep map[uint64]bool) error {
@@ -192,7 +199,7 @@ func (p *spill) closeLocked() {
 
 func (p *spill) writeAt(b []byte, off int64) error {
 	return p.use(func(f vfs.File) error {
-		_, err := f.WriteAt(b, off)
+		err := p.sums.writeAt(f, b, off)
 		p.set.mu.Lock()
 		p.unsynced = true
 		p.set.mu.Unlock()
@@ -200,14 +207,13 @@ func (p *spill) writeAt(b []byte, off int64) error {
 	})
 }
 
-// readAt fills b by what was written there.
+// readAt fills b by what was written there, or fails.
 func (p *spill) readAt(b []byte, off int64) error {
-	return p.use(func(f vfs.File) error {
-		return readFull(f, b, off)
-	})
+	return p.use(func(f vfs.File) error { return p.sums.readAt(f, b, off) })
 }
 
-// sync makes all that was written durable. The name is durable too: the folder is synced with it.
+// sync makes all that was written durable. The name is durable too: the folder is synced with it. ErrDamaged tells, once, that the
+// disk lost some of it; the rest is durable, and who reads what is lost gets that error again.
 func (p *spill) sync() error {
 	p.syncing.Lock()
 	defer p.syncing.Unlock()
@@ -218,8 +224,9 @@ func (p *spill) sync() error {
 	if !need {
 		return nil
 	}
-	err := p.use(func(f vfs.File) error {
-		if err := p.syncFile(f); err != nil {
+	var lost error
+	err := p.use(func(f vfs.File) (err error) {
+		if lost, err = p.syncFile(f); err != nil {
 			return err
 		}
 		return p.set.syncDir(p.set.st.Path(spillDir))
@@ -230,28 +237,28 @@ func (p *spill) sync() error {
 		p.set.mu.Unlock()
 		return fmt.Errorf("sync spill file: %w", err)
 	}
-	return nil
+	return lost
 }
 
 // syncFile syncs the file's bytes. After a failure a later sync that succeeds proves nothing, since the kernel calls
-// the pages clean that it could not write; but it has them still. So they are made dirty again at once, by writing
-// them anew where they are, and stay so until a sync works.
-func (p *spill) syncFile(f vfs.File) error {
-	if p.suspect {
-		if err := rewrite(f); err != nil {
-			return err
-		}
-	}
+// the pages clean that it could not write; but it has them still, if their sums are right. So they are made dirty again at once, by
+// writing them anew where they are, and stay so until a sync works. lost says what it has no more.
+func (p *spill) syncFile(f vfs.File) (lost, err error) {
 	for try := 0; ; try++ {
-		err := f.SyncData()
-		p.suspect = err != nil
-		if err == nil {
-			return nil
+		if p.suspect {
+			if lost, err = rewrite(f, p.sums.check); err != nil {
+				return nil, err
+			}
+			p.suspect = false
 		}
-		again := rewrite(f)
-		p.suspect = again != nil
-		if again != nil || try > 0 {
-			return errors.Join(err, again)
+		if err = f.SyncData(); err == nil {
+			return lost, nil
+		}
+		p.suspect = true
+		if try > 0 {
+			lost, again := rewrite(f, p.sums.check)
+			p.suspect = again != nil
+			return nil, errors.Join(err, again, lost)
 		}
 	}
 }

@@ -110,11 +110,17 @@ var ErrServed = errors.New("served already")
 // Handlers run concurrently. Their cancel channel is closed when the calling program is interrupted and when the
 // mount goes away; a handler that waits for anything must heed it. A handler that panics ends the process: what it
 // held locked would hang every later caller.
+//
+// If raw has a method Replied(), it is called after each reply, by the thread that has sent it and before it reads again: what
+// a handler leaves to it does not keep the calling program waiting.
 func (c *Conn) Serve(raw fuse.RawFileSystem) error {
 	if !c.serving.CompareAndSwap(false, true) {
 		return fmt.Errorf("serve %s: %w", c.dir, ErrServed)
 	}
 	server := fuse.NewProtocolServer(raw, protocolOptions(c.log))
+	if r, ok := raw.(interface{ Replied() }); ok {
+		c.loop.replied = r.Replied
+	}
 	go c.notes.run()
 	err := c.loop.run(server.HandleRequest)
 	c.notes.stop()

@@ -39,7 +39,9 @@ type loop struct {
 	stopFD int // an eventfd: readable once the loop shall end
 	log    *slog.Logger
 	handle handleFunc
-	spin   time.Duration
+	// replied is called after each reply, by the thread that has sent it.
+	replied func()
+	spin    time.Duration
 
 	// turn says what the leader does: it reads, or handles the request of this number. Whoever makes it vacant wakes
 	// another worker to take it; the worker that gave it away takes it back if it is done before the other is awake.
@@ -70,7 +72,7 @@ func newLoop(fd int, log *slog.Logger) (*loop, error) {
 		spin = 0 // it would only keep the caller from running
 	}
 	return &loop{
-		fd: fd, stopFD: stopFD, log: log, spin: spin,
+		fd: fd, stopFD: stopFD, log: log, spin: spin, replied: func() {},
 		watch: make(chan struct{}, 1), ended: make(chan struct{}), workers: make(map[*worker]struct{}),
 	}, nil
 }

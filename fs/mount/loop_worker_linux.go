@@ -105,6 +105,7 @@ func (w *worker) lead() {
 			l.interrupted(binary.NativeEndian.Uint64(w.in[inHeaderSize:]))
 		}
 		w.answer(w.in[:n], unique)
+		l.replied()
 		if !l.turn.CompareAndSwap(unique, turnReading) {
 			return
 		}

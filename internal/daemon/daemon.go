@@ -51,6 +51,7 @@ type daemon struct {
 	fs     *fs.FS
 	group  *group
 	conn   *mount.Conn
+	clock  coarseClock
 
 	naming sync.Mutex // held while a keyring is made or saved
 
@@ -111,7 +112,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.fs, err = fs.New(fs.Options{
 		Store: d.st, Blocks: d.blocks, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),
-		Device: deviceName(), Boot: bootID(), Now: coarseNow, Logger: d.log,
+		Device: deviceName(), Boot: bootID(), Now: d.clock.now, Logger: d.log,
 	})
 	if err != nil {
 		return err
@@ -150,7 +151,7 @@ func (d *daemon) serve(ctx context.Context, mo mount.Options) (err error) {
 	d.fs.SetInvalidator(invalidator{d.conn})
 	served := make(chan error, 1)
 	stale := func(node uint64) { d.conn.InvalInode(node, -1, 0) }
-	go func() { served <- d.conn.Serve(mount.NewOps(d.fs, mo, coarseNow, d.conn.MayBlock, stale)) }()
+	go func() { served <- d.conn.Serve(mount.NewOps(d.fs, mo, d.clock.now, d.conn.MayBlock, stale)) }()
 	listener, err := control.Listen(d.opts.Home)
 	if err != nil {
 		return errors.Join(err, d.unmountAnyhow(), <-served)

@@ -14,7 +14,7 @@ import (
 // however the file was opened.
 func TestTruncatingOpens(t *testing.T) {
 	d := opened(t, t.TempDir())
-	ops := mount.NewOps(d.fs, mount.Options{}, coarseNow, func(*fuse.InHeader) {}, func(uint64) {})
+	ops := mount.NewOps(d.fs, mount.Options{}, d.clock.now, func(*fuse.InHeader) {}, func(uint64) {})
 	dir := volume(t, d, "notes")
 	write(t, d, dir, "a", []byte("from elsewhere"))
 
@@ -55,7 +55,7 @@ func TestTruncatingOpens(t *testing.T) {
 func TestSetIDBitsGoWithAWrite(t *testing.T) {
 	d := opened(t, t.TempDir())
 	told := 0
-	ops := mount.NewOps(d.fs, mount.Options{}, coarseNow, func(*fuse.InHeader) {}, func(uint64) { told++ })
+	ops := mount.NewOps(d.fs, mount.Options{}, d.clock.now, func(*fuse.InHeader) {}, func(uint64) { told++ })
 	e, err := d.fs.Create(volume(t, d, "notes"), "a", 0o6755, true, fs.Cred{})
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 // A Commit is a batch that was begun. The zero Commit has every durability.
 type Commit struct {
 	s   *Store
-	b   *pebble.Batch
 	pos uint64
 }
 
@@ -28,28 +27,67 @@ func (s *Store) Commit(b *pebble.Batch, d Durability) error {
 // It takes b over. If it fails, nothing was applied, and the same may work later: the store mends itself once
 // its disk works again. Batches are applied, and survive, in the order of Begin.
 func (s *Store) Begin(b *pebble.Batch) (Commit, error) {
+	c, err := s.Hand(b)
+	s.Settle()
+	if err == nil && s.dead.Load() {
+		err = fmt.Errorf("commit: %w", s.trouble.of(partLog))
+	}
+	return c, err
+}
+
+// Hand is Begin, but applies b later: when Settle is called, or DB, which shows what was handed to whoever reads. So
+// a caller has its answer before the database's memory is sorted out.
+func (s *Store) Hand(b *pebble.Batch) (Commit, error) {
 	if b.Empty() {
 		return Commit{}, b.Close()
 	}
 	s.mu.Lock()
-	pos, err := s.beginLocked(b)
+	pos, err := s.handLocked(b)
 	s.mu.Unlock()
 	if errors.Is(err, errSuspect) && s.mend(err) == nil {
 		s.mu.Lock()
-		pos, err = s.beginLocked(b)
+		pos, err = s.handLocked(b)
 		s.mu.Unlock()
 	}
 	if err != nil {
 		return Commit{}, errors.Join(fmt.Errorf("commit: %w", err), b.Close())
 	}
 	s.keeper.arm()
-	return Commit{s, b, pos}, nil
+	return Commit{s, pos}, nil
 }
 
-func (s *Store) beginLocked(b *pebble.Batch) (uint64, error) {
+// Settle applies what was handed. It costs nothing if nothing was.
+func (s *Store) Settle() {
+	if s.unsettled.Load() {
+		s.mu.Lock()
+		s.settleLocked()
+		s.mu.Unlock()
+	}
+}
+
+// settleLocked applies what was handed.
+func (s *Store) settleLocked() {
+	b := s.handed
+	if b == nil {
+		return
+	}
+	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+		// It is in the log, so that the next start has it: nothing may come after it here.
+		s.dead.Store(true)
+		s.Report(partLog, fmt.Errorf("apply a batch that is in the log: %w", err))
+	}
+	if err := b.Close(); err != nil {
+		s.log.Error("close a batch", "err", err)
+	}
+	s.handed = nil
+	s.unsettled.Store(false)
+}
+
+func (s *Store) handLocked(b *pebble.Batch) (uint64, error) {
 	if s.closed {
 		return 0, ErrClosed
 	}
+	s.settleLocked()
 	if s.trouble.any.Load() {
 		if err := s.refuseLocked(); err != nil {
 			return 0, err
@@ -66,13 +104,8 @@ func (s *Store) beginLocked(b *pebble.Batch) (uint64, error) {
 	if err := s.logLocked(b.Repr(), pos); err != nil {
 		return 0, err
 	}
-	if err := s.db.Apply(b, pebble.NoSync); err != nil {
-		// It is in the log, so that the next start has it: nothing may come after it here.
-		err = fmt.Errorf("apply a batch that is in the log: %w", err)
-		s.dead.Store(true)
-		s.Report(partLog, err)
-		return 0, err
-	}
+	s.handed = b
+	s.unsettled.Store(true)
 	s.pos.Store(pos)
 	return pos, nil
 }
@@ -213,14 +246,10 @@ func (s *Store) syncTo(pos uint64) error {
 	return nil
 }
 
-// Wait returns when the commit has the durability d, and releases the batch. It is called once.
+// Wait returns when the commit has the durability d.
 func (c Commit) Wait(d Durability) error {
-	if c.s == nil {
+	if c.s == nil || d < OnDisk {
 		return nil
 	}
-	var err error
-	if d >= OnDisk {
-		err = c.s.syncTo(c.pos)
-	}
-	return errors.Join(err, c.b.Close())
+	return c.s.syncTo(c.pos)
 }

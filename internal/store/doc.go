@@ -7,7 +7,8 @@
 //	Handed   it was handed to the kernel: it survives kill -9 of this process
 //	OnDisk   it survives the loss of power
 //
-// Begin applies a batch atomically and hands it to the kernel; Wait(OnDisk) makes it reach the disk,
+// Begin applies a batch atomically and hands it to the kernel (Hand leaves the applying to whoever reads next, or to Settle);
+// Wait(OnDisk) makes it reach the disk,
 // together with everything that was begun before it. Nothing stays off the disk longer than
 // Options.FlushEvery. After a crash the database holds the batches of one earlier moment: a prefix of
 // the order in which they were begun, which ends no earlier than the last batch whose level the crash

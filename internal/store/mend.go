@@ -114,6 +114,7 @@ func (s *Store) flushAll(patience time.Duration) (uint64, error) {
 	defer end.Stop()
 	for {
 		s.mu.Lock()
+		s.settleLocked()
 		target := s.pos.Load()
 		s.mu.Unlock()
 		if pos, err := position(s.db, true); err != nil || pos >= target {

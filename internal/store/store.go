@@ -53,8 +53,10 @@ type Store struct {
 	pos     atomic.Uint64 // the last record that was begun; written under mu
 	synced  atomic.Uint64 // everything up to here is on disk; written under syncMu
 	trouble troubles
-	dead    atomic.Bool // the log and the database differ: only a new start can go on
-	reserve reserve
+	// unsettled: something is handed. It is cleared once that is applied, so that who sees it clear sees it all.
+	unsettled atomic.Bool
+	dead      atomic.Bool // the log and the database differ: only a new start can go on
+	reserve   reserve
 
 	unmerged    atomic.Int64 // how often the database's memory became tables since such tables were merged
 	mergeFailed atomic.Bool  // the database's last try to merge tables; it tries again when it likes
@@ -74,13 +76,18 @@ type Store struct {
 	starved bool           // GUARDED_BY(mu): somebody waits for next
 	behind  []*segment     // GUARDED_BY(mu): full ones, oldest first; the database's tables may lack them
 	rec     []byte         // GUARDED_BY(mu): the record that is being written
+	handed  *pebble.Batch  // GUARDED_BY(mu): in the log, and not in the database yet; or nil
 	onFlush []func() error // GUARDED_BY(mu)
 	closed  bool           // GUARDED_BY(mu)
 }
 
-// DB returns the database, to read from and to make batches with. Who writes goes through Begin or
-// Commit: what is committed to the database directly is lost in a crash.
-func (s *Store) DB() *pebble.DB { return s.db }
+// DB returns the database with everything applied that was handed before, to read from and to make batches with: who
+// keeps it misses what is handed later. Who writes goes through Begin, Hand or Commit: what is committed to the database directly is
+// lost in a crash.
+func (s *Store) DB() *pebble.DB {
+	s.Settle()
+	return s.db
+}
 
 // CloseSnapshot lets go of a snapshot of the database. Closing it may wait for the list of tables, and with it for a disk
 // that fails, so that nobody waits for that.
@@ -148,6 +155,7 @@ func (s *Store) release(flush bool) error {
 func (s *Store) closeDB(flush bool) error {
 	done := make(chan error, 1)
 	go func() {
+		s.Settle()
 		s.snapshots.Wait()
 		var err error
 		if flush {

@@ -33,16 +33,22 @@ func mustClose(t testing.TB, s *Store) {
 	}
 }
 
-// put commits the n-th batch of the tests' history: it sets key n, and one key that every batch sets.
-func put(t testing.TB, s *Store, n int, d Durability, size int) {
+// entry is the n-th batch of the tests' history: it sets key n, and one key that every batch sets.
+func entry(t testing.TB, s *Store, n, size int) *pebble.Batch {
 	t.Helper()
-	b := s.DB().NewBatch()
+	b := s.db.NewBatch()
 	val := make([]byte, 8+size)
 	binary.BigEndian.PutUint64(val, uint64(n))
 	if err := errors.Join(b.Set(key(n), val, nil), b.Set([]byte("xlast"), val[:8], nil)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Commit(b, d); err != nil {
+	return b
+}
+
+// put commits the n-th batch.
+func put(t testing.TB, s *Store, n int, d Durability, size int) {
+	t.Helper()
+	if err := s.Commit(entry(t, s, n, size), d); err != nil {
 		t.Fatal(err)
 	}
 }
