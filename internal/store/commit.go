@@ -88,13 +88,14 @@ func (s *Store) handLocked(b *pebble.Batch) (uint64, error) {
 		return 0, ErrClosed
 	}
 	s.settleLocked()
+	n := recordHeader + len(b.Repr()) + 64
 	if s.trouble.any.Load() {
-		if err := s.refuseLocked(); err != nil {
+		if err := s.refuseLocked(n); err != nil {
 			return 0, err
 		}
 	}
 	// Making room may let go of the lock for a while, so it comes before the position.
-	if err := s.makeRoomLocked(recordHeader + len(b.Repr()) + 64); err != nil {
+	if err := s.makeRoomLocked(n); err != nil {
 		return 0, explain(err)
 	}
 	pos := s.pos.Load() + 1

@@ -18,7 +18,7 @@ import (
 //	free < low     a warning; low is 5 % of the disk or 2 GiB, whichever is less
 //	free < unit    programs get ENOSPC for what makes more data; removing, renaming, cutting go on
 //	free < unit/4  and nobody is filling it any more, or a call waits for room: the file is given up, unit is added to what is free
-//	free < unit/4  and no file any more: nothing is taken
+//	free < unit/4  and no file any more: nothing is taken that needs another file of the log
 //
 // It is given up only when it is needed: who fills the disk from outside would fill that too.
 // While the file is missing, programs may use what is free beyond 2 units; it is made again when 1.5 are.

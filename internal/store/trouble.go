@@ -80,12 +80,14 @@ func (t *troubles) of(p Part) error {
 	return t.now[p]
 }
 
-// refuseLocked says why nothing is taken now. It is asked only while something is wrong.
-func (s *Store) refuseLocked() error {
+// refuseLocked says why a record of n bytes is not taken now. It is asked only while something is wrong.
+func (s *Store) refuseLocked(n int) error {
 	if err := s.trouble.of(partLog); err != nil {
 		return err
 	}
-	if s.reserve.refuses() {
+	// What goes where the log is allocated already takes nothing of a full disk. An ordinary user has no more than that if root fills
+	// what the file system keeps for root: giving up the reserve gains them nothing.
+	if s.next == nil && !s.wal.room(s.cur, n) && s.reserve.refuses() {
 		return ErrNoSpace
 	}
 	return nil
