@@ -6,7 +6,7 @@ SECONDS ?= 60
 CORE    := ./identity ./ipld/... ./eventlog ./fs ./fs/tree ./raftstore ./internal/store ./internal/dagcbor
 export CGO_ENABLED = 0
 
-.PHONY: build mount tools test check race layers sim crash posix soak fuzz bench clean
+.PHONY: build mount tools test check race layers sim crash posix programs soak fuzz bench clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/rhizome ./cmd/rhizome
@@ -45,6 +45,13 @@ sim:
 # had promised.
 crash: tools
 	$(GO) test -count=1 -timeout 0 -run '^(TestCrash|TestPowerCut)$$' ./tests -v -args -crash $(SECONDS)
+
+# programs has large programs do on one mount what takes them minutes, and prints how long, on the mount and in a plain directory of
+# the same disk. npm asks its registry.
+programs: tools
+	@./scripts/install git restic borgbackup libreoffice-writer-nogui unzip
+	@command -v npm >/dev/null || ./scripts/install npm
+	$(GO) test -count=1 -timeout 0 -run '^TestHeavyPrograms$$' ./tests -v -args -programs
 
 # soak has eight processes work on one mount, each against a model of its own, and random operations on the bytes of one file
 # against bytes in memory. A seed that is printed replays the operations: -args -soak N -soak-seed SEED.

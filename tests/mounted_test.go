@@ -222,7 +222,13 @@ type result struct {
 // run runs a program to its end.
 func (r *rig) run(dir, name string, args ...string) result {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandBound)
+	return r.runWithin(commandBound, dir, name, args...)
+}
+
+// runWithin is run for what may take so long.
+func (r *rig) runWithin(bound time.Duration, dir, name string, args ...string) result {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	cmd := r.command(ctx, name, args...)
 	cmd.Dir = dir
@@ -251,7 +257,13 @@ func (r *rig) rhizome(args ...string) result {
 // sh runs a script that must succeed, in dir, and returns what it printed. $M is the first identity's directory.
 func (r *rig) sh(dir, script string) string {
 	r.t.Helper()
-	res := r.run(dir, "sh", "-euc", script)
+	return r.shWithin(commandBound, dir, script)
+}
+
+// shWithin is sh for what may take so long.
+func (r *rig) shWithin(bound time.Duration, dir, script string) string {
+	r.t.Helper()
+	res := r.runWithin(bound, dir, "sh", "-euc", script)
 	if res.err != nil {
 		r.t.Fatalf("%s\n%v\n%s%s", script, res.err, tail(res.stdout), tail(res.stderr))
 	}
