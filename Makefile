@@ -49,7 +49,7 @@ crash: tools
 # programs has large programs do on one mount what takes them minutes, and prints how long, on the mount and in a plain directory of
 # the same disk. npm asks its registry.
 programs: tools
-	@./scripts/install git restic borgbackup libreoffice-writer-nogui unzip
+	@./scripts/install git restic borgbackup libreoffice-writer-nogui unzip libglib2.0-bin gvfs dbus-daemon
 	@command -v npm >/dev/null || ./scripts/install npm
 	$(GO) test -count=1 -timeout 0 -run '^TestHeavyPrograms$$' ./tests -v -args -programs
 

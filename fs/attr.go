@@ -83,7 +83,7 @@ func (n *Node) attrLocked(ino tree.Inode) Attr {
 	}
 	switch ino.Kind {
 	case tree.Dir, tree.Graft:
-		a.Nlink = 2 + ino.Subdirs
+		a.Nlink = 2 + ino.Subdirs + n.strangeSubdirs()
 		a.Size = 4096
 	case tree.Symlink:
 		a.Size = int64(len(ino.Target))

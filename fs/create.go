@@ -31,9 +31,11 @@ func (f *FS) newVersionID() tree.VersionID { return f.newID() }
 
 // Mkdir makes a directory. In an identity's directory that is an app volume.
 func (f *FS) Mkdir(parent NodeID, name string, mode uint32, c Cred) (Entry, error) {
+	if parent == Root {
+		return f.makeTrash(name, mode, c)
+	}
 	dir, err := f.dirOf(parent)
 	if err != nil {
-		f.hintTop(parent, name)
 		return Entry{}, err
 	}
 	if dir.isHomeRoot() && !isLocal(nil, []byte(name)) {
@@ -77,7 +79,11 @@ func (f *FS) hintTop(parent NodeID, name string) {
 }
 
 func (dir *Node) isHomeRoot() bool {
-	return dir.vol != nil && dir.vol.isHome && dir.file == tree.RootID && !dir.local
+	if dir.vol == nil || !dir.vol.isHome {
+		return false
+	}
+	file, local := dir.at()
+	return file == tree.RootID && !local
 }
 
 // make creates a file of any kind in dir.
@@ -88,17 +94,29 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 	if err := f.space.check(0); err != nil {
 		return Entry{}, err
 	}
-	v := dir.vol
-	local := dir.localChild([]byte(name))
 	op.ID = f.newFileID()
 	op.Name = []byte(name)
 	op.UID, op.GID = f.storedUID(c.UID), f.storedGID(c.GID)
-	var made tree.Inode
-	var meta localMeta
+	n, made, err := dir.makeChild(op, c)
+	if err != nil {
+		return Entry{}, err
+	}
+	n.mu.Lock() // not with dir's: see the order of locks
+	defer n.mu.Unlock()
+	return Entry{Node: n.id, Attr: n.attrLocked(made)}, nil
+}
 
+// makeChild makes what op says in dir, and its node, with a reference of the kernel.
+func (dir *Node) makeChild(op tree.Create, c Cred) (n *Node, made tree.Inode, err error) {
+	v := dir.vol
+	var meta localMeta
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
-	err := v.update(func(t *txn) error {
+	local := dir.localChild(op.Name)
+	if _, err := dir.stranger(op.Name); err == nil {
+		return nil, made, ErrExist
+	}
+	err = v.update(func(t *txn) error {
 		parent, err := dir.parentFor(t)
 		if err != nil {
 			return err
@@ -110,7 +128,7 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 		op.Parent = dir.file
 		op.Path = t.pathTo(dir, local)
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
-		op.By = f.device
+		op.By = v.fs.device
 		tree.FreshFile(op.ID, t.absent(local))
 		if op.Kind == tree.Dir && !local {
 			t.AbsentBelow(tree.NamesPrefix(op.ID))
@@ -122,23 +140,23 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 		t.touch(dir)
 		var ok bool
 		if made, ok = tree.GetInode(t.state(local), op.ID); !ok {
-			return fmt.Errorf("create %q: %w", name, ErrInvalid)
+			return fmt.Errorf("create %q: %w", op.Name, ErrInvalid)
 		}
 		return nil
 	})
 	if err != nil {
-		return Entry{}, err
+		return nil, made, err
 	}
-	n := f.table.ref(v, op.ID, local, 1, func() localMeta { return meta })
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return Entry{Node: n.id, Attr: n.attrLocked(made)}, nil
+	return v.fs.table.ref(v, op.ID, local, 1, func() localMeta { return meta }), made, nil
 }
 
 // parentFor reads dir's inode for a change of its entries: it must still be there.
 func (dir *Node) parentFor(t *txn) (tree.Inode, error) {
 	if dir.orphan != nil {
 		return tree.Inode{}, ErrNotExist
+	}
+	if dir.vol != t.v { // of the trash, where its own volume has it for as long as it is no orphan
+		return tree.Inode{Kind: tree.Dir}, nil
 	}
 	ino, ok := tree.GetInode(t.state(dir.local), dir.file)
 	if !ok {
@@ -152,7 +170,8 @@ func (dir *Node) parentFor(t *txn) (tree.Inode, error) {
 
 // localChild reports whether a name in dir is kept by the device alone.
 func (dir *Node) localChild(name []byte) bool {
-	return dir.local || dir.vol.localIn(dir.file, name)
+	file, local := dir.at()
+	return local || dir.vol.localIn(file, name)
 }
 
 // localIn is localChild for a directory of the shared tree.
@@ -178,15 +197,24 @@ func (v *Volume) pathOf(r eventlog.Reader, dir tree.FileID) tree.Path {
 }
 
 // pathTo is the path to dir for an op of the shared or the device-local tree. In the latter, directories of the shared tree
-// stand below the root, each under a name of its own that is never shown: there they neither move nor meet.
+// stand below the root, each under a name of its own that is never shown: there they neither move nor meet. So do directories of
+// the trash that another volume keeps.
 func (t *txn) pathTo(dir *Node, local bool) tree.Path {
+	if dir.vol != t.v {
+		return steppingStone(dir.file)
+	}
 	if !local || dir.local {
 		return t.v.pathOf(t.state(dir.local), dir.file)
 	}
 	if dir.file == tree.RootID {
 		return nil
 	}
-	return tree.Path{{Dir: tree.RootID, Name: fmt.Appendf(nil, "d%x", dir.file)}}
+	return steppingStone(dir.file)
+}
+
+// steppingStone is the path in the device-local tree to what stands there for a directory that is not of it.
+func steppingStone(dir tree.FileID) tree.Path {
+	return tree.Path{{Dir: tree.RootID, Name: fmt.Appendf(nil, "d%x", dir)}}
 }
 
 // makeVolume makes an app volume and its graft in the home volume.

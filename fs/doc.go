@@ -22,11 +22,13 @@
 // # Device-local files
 //
 // Names that match the device-local rules live in the same tree but in the device's own part of the
-// database. The same reducer keeps them; no event leaves the device.
+// database. The same reducer keeps them; no event leaves the device. A rename between such a name and another moves files from one
+// tree to the other (cross.go); the trash at the mount's top is device-local, and of all volumes (trash.go).
 //
 // # Locks
 //
 // Order: Node.mu, then the log's own lock (inside eventlog), then Volume.mu, then table.mu, then spills.mu.
-// FS.opening comes behind the Node.mu of a home's root. Several Node.mu are taken in the order of their numbers.
+// FS.opening comes behind the Node.mu of a home's root, FS.crossing behind every Node.mu. Several Node.mu are taken in the order of
+// their numbers. Who holds a log's lock looks at no other volume.
 // Nothing is notified under a lock.
 package fs

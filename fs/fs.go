@@ -73,6 +73,9 @@ type FS struct {
 
 	opening sync.Mutex // held while a volume is opened
 
+	crossing  sync.Mutex    // held while something moves from one tree of a volume to the other
+	crossings atomic.Uint64 // odd while something moves
+
 	mu         sync.Mutex
 	identities []*home
 	volumes    map[identity.VolumeID]*Volume

@@ -84,7 +84,7 @@ func (v *Volume) withNode(id NodeID) (p place, ok bool, err error) {
 	for _, local := range []bool{false, true} {
 		err = v.view(local, func(r eventlog.Reader) error {
 			tree.FilesFrom(r, prefix[:7], func(ino tree.Inode) bool {
-				if nodeIDOf(v, ino.ID) != id || ino.Kind == tree.Graft {
+				if nodeIDOf(v, ino.ID) != id || ino.Kind == tree.Graft || local && isStone(ino) {
 					return true
 				}
 				p, ok = place{vol: v, local: local, dirent: tree.Dirent{ID: ino.ID, Kind: ino.Kind}}, true
@@ -122,7 +122,7 @@ func (f *FS) above(id NodeID) (Entry, error) {
 	}
 	n.mu.Lock()
 	ino, err := n.inodeLocked()
-	gone, file := n.orphan != nil, n.file
+	gone, file, local := n.orphan != nil, n.file, n.local
 	n.mu.Unlock()
 	switch {
 	case err != nil:
@@ -130,11 +130,9 @@ func (f *FS) above(id NodeID) (Entry, error) {
 	case gone:
 		return Entry{}, fmt.Errorf("inode %d: %w", id, ErrNotExist)
 	case file != tree.RootID:
-		// A device-local name may be in a directory of the shared tree, which is no file of the device-local one.
-		p := place{vol: n.vol, local: n.local, dirent: tree.Dirent{ID: ino.Parent, Kind: tree.Dir}}
-		if n.local {
-			_, shared := n.vol.inodeOf(false, ino.Parent)
-			p.local = !shared
+		p, top := n.vol.parentOf(ino, local)
+		if top {
+			return f.self(Root)
 		}
 		return f.enter(p)
 	case n.vol.isHome:

@@ -65,12 +65,6 @@ func TestDeviceLocalFiles(t *testing.T) {
 	r.must(err)
 	check()
 
-	// Between the two kinds of names a rename copies.
-	r.wants(r.fs.Rename(dir, "a.md", dir, ".a.md.swo", 0), ErrCrossVolume)
-	r.wants(r.fs.Rename(dir, ".a.md.swp", dir, "b.md", 0), ErrCrossVolume)
-	r.wants(r.fs.Rename(dir, ".a.md.swp", dir, "a.md", 0), ErrCrossVolume)
-	r.wants(r.fs.Rename(dir, "a.md", dir, ".a.md.swp", RenameExchange), ErrCrossVolume)
-
 	// A directory with device-local names only is not empty.
 	r.must(r.fs.Unlink(dir, "a.md"))
 	r.wants(r.fs.Rmdir(r.vol, "notes"), ErrNotEmpty)

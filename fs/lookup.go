@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
@@ -53,16 +54,25 @@ func (f *FS) Lookup(parent NodeID, name string) (Entry, error) {
 	if dir.vol == nil {
 		return f.lookupTop(name)
 	}
-	where, err := dir.find([]byte(name))
-	if err != nil {
-		return Entry{}, err
+	for {
+		before := f.crossings.Load()
+		var e Entry
+		where, err := dir.find([]byte(name))
+		if err == nil {
+			e, err = f.enter(where)
+		}
+		if !errors.Is(err, ErrNotExist) || !f.crossedSince(before) {
+			return e, err
+		}
 	}
-	return f.enter(where)
 }
 
 func (f *FS) lookupTop(name string) (Entry, error) {
 	h := f.homeNamed(name)
 	if h == nil {
+		if p, ok := f.trashNamed(name); ok {
+			return f.enter(p)
+		}
 		return Entry{}, ErrNotExist
 	}
 	return f.enter(place{vol: h.vol, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir}})
@@ -77,10 +87,7 @@ type place struct {
 
 // find resolves a name in dir. A graft leads to the root of its volume.
 func (dir *Node) find(name []byte) (place, error) {
-	p := place{vol: dir.vol}
-	err := dir.vol.resolve(dir.file, dir.local, name, func(_ eventlog.Reader, local bool, d tree.Dirent) {
-		p.local, p.dirent = local, d
-	})
+	p, err := dir.look(name)
 	if err == ErrNotExist {
 		dir.missed()
 	}
@@ -95,38 +102,53 @@ func (dir *Node) find(name []byte) (place, error) {
 const knowAfter = 16
 
 func (dir *Node) missed() {
-	if dir.misses.Add(1)%knowAfter != 0 || dir.local {
+	if dir.misses.Add(1)%knowAfter != 0 {
 		return
 	}
-	if err := dir.vol.log.Know(tree.NamesPrefix(dir.vol.fs.table.fileOf(dir))); err != nil {
+	file, local := dir.at()
+	if local {
+		return
+	}
+	if err := dir.vol.log.Know(tree.NamesPrefix(file)); err != nil {
 		dir.vol.fs.log.Warn("read the names of a directory", "err", err)
 	}
 }
 
+// look resolves a name in dir, in the trash also among what other volumes have there. It does not step through a graft.
+func (dir *Node) look(name []byte) (place, error) {
+	p, err := dir.vol.resolve(dir, name)
+	if err == ErrNotExist {
+		return dir.stranger(name)
+	}
+	return p, err
+}
+
 // resolve looks a name up in the shared tree, and in the device-local one if the rules say so.
-func (v *Volume) resolve(dir tree.FileID, local bool, name []byte, fn func(r eventlog.Reader, local bool, d tree.Dirent)) error {
+func (v *Volume) resolve(node *Node, name []byte) (place, error) {
+	dir, local := node.at()
+	p := place{vol: v}
 	found := false
 	look := func(local bool) error {
 		return v.view(local, func(r eventlog.Reader) error {
 			if d, ok := tree.Lookup(r, dir, name); ok {
 				found = true
-				fn(r, local, d)
+				p.local, p.dirent = local, d
 			}
 			return nil
 		})
 	}
 	if err := look(local); err != nil {
-		return err
+		return p, err
 	}
 	if !found && !local && v.localIn(dir, name) {
 		if err := look(true); err != nil {
-			return err
+			return p, err
 		}
 	}
 	if !found {
-		return ErrNotExist
+		return p, ErrNotExist
 	}
-	return nil
+	return p, nil
 }
 
 // throughGraft steps from a graft in a home volume to the root of the volume it names.
@@ -182,10 +204,13 @@ func (f *FS) GetAttr(id NodeID) (Attr, error) {
 }
 
 func (f *FS) topAttr(n *Node) Attr {
+	trashes, _ := f.trashes() // the number of links is all that depends on it
 	f.mu.Lock()
-	count := len(f.identities)
+	count := len(f.identities) + len(trashes)
 	f.mu.Unlock()
+	n.mu.Lock()
 	t := n.ctime
+	n.mu.Unlock()
 	return Attr{
 		Ino: n.ino, Mode: ModeDir | 0o755, Nlink: uint32(2 + count), UID: f.uid, GID: f.gid, Size: 4096, Data: 4096,
 		Atime: t, Mtime: t, Ctime: t, Btime: t,

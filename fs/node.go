@@ -24,8 +24,8 @@ type Node struct {
 	ino uint64
 
 	mu      sync.Mutex
-	file    tree.FileID // changes under table.mu, too
-	local   bool        // device-local: in the device's own tree
+	file    tree.FileID // changes under table.mu, too: see at
+	local   bool        // device-local: in the device's own tree; as file
 	kept    bool        // ino is not the derived one: after an atomic save the path shows the new file's
 	journal bool        // it was made under the name of a database's journal
 

@@ -23,12 +23,22 @@ const readAhead = 256
 // ReadDir returns up to readAhead entries behind cookie (0: from the start), in the order of their cookies. Names
 // with one cookie come together. none: the directory has ended.
 func (f *FS) ReadDir(id NodeID, cookie uint64) ([]DirEntry, error) {
+	for {
+		before := f.crossings.Load()
+		list, err := f.readDir(id, cookie)
+		if !f.crossedSince(before) {
+			return list, err
+		}
+	}
+}
+
+func (f *FS) readDir(id NodeID, cookie uint64) ([]DirEntry, error) {
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return nil, err
 	}
 	if n.vol == nil {
-		return f.readTop(cookie), nil
+		return f.readTop(cookie)
 	}
 	n.mu.Lock()
 	gone := n.orphan != nil
@@ -36,15 +46,20 @@ func (f *FS) ReadDir(id NodeID, cookie uint64) ([]DirEntry, error) {
 	if gone {
 		return nil, nil
 	}
-	list, err := n.entries(n.local, cookie, func([]byte) bool { return true })
+	file, local := n.at()
+	list, err := n.vol.entries(file, local, cookie, func([]byte) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	if !n.local {
-		more, err := n.entries(true, cookie, mayBeLocal)
+	if !local {
+		more, err := n.vol.entries(file, true, cookie, mayBeLocal)
 		if err != nil {
 			return nil, err
 		}
+		list = merge(list, more)
+	} else if more, err := n.strangeEntries(cookie); err != nil {
+		return nil, err
+	} else {
 		list = merge(list, more)
 	}
 	for i := range list {
@@ -58,8 +73,8 @@ func (f *FS) ReadDir(id NodeID, cookie uint64) ([]DirEntry, error) {
 
 // merge joins two lists in the order of cookies. Behind a list that was cut nothing of the other may come.
 func merge(a, b []DirEntry) []DirEntry {
-	if len(b) == 0 {
-		return a
+	if len(a) == 0 || len(b) == 0 {
+		return append(a, b...)
 	}
 	end := ^uint64(0)
 	for _, l := range [][]DirEntry{a, b} {
@@ -73,17 +88,17 @@ func merge(a, b []DirEntry) []DirEntry {
 }
 
 // entries reads one of the two trees.
-func (n *Node) entries(local bool, cookie uint64, want func(name []byte) bool) ([]DirEntry, error) {
+func (v *Volume) entries(dir tree.FileID, local bool, cookie uint64, want func(name []byte) bool) ([]DirEntry, error) {
 	var list []DirEntry
-	err := n.vol.view(local, func(r eventlog.Reader) error {
-		tree.ReadDir(r, n.file, cookie, func(c uint64, name []byte, d tree.Dirent) bool {
+	err := v.view(local, func(r eventlog.Reader) error {
+		tree.ReadDir(r, dir, cookie, func(c uint64, name []byte, d tree.Dirent) bool {
 			if len(list) >= readAhead && c != list[len(list)-1].Cookie {
 				return false
 			}
 			if want == nil || want(name) {
 				list = append(list, DirEntry{
 					Cookie: c, Name: slices.Clone(name), Mode: typeBits(d.Kind),
-					place: place{vol: n.vol, local: local, dirent: d},
+					place: place{vol: v, local: local, dirent: d},
 				})
 			}
 			return true
@@ -114,7 +129,7 @@ func (f *FS) Enter(e DirEntry) (Entry, bool) {
 	return entry, err == nil
 }
 
-func (f *FS) readTop(cookie uint64) []DirEntry {
+func (f *FS) readTop(cookie uint64) ([]DirEntry, error) {
 	var list []DirEntry
 	for i, h := range f.homes() {
 		c := uint64(i + 3) // 1 and 2 are for "." and ".."
@@ -125,7 +140,13 @@ func (f *FS) readTop(cookie uint64) []DirEntry {
 			})
 		}
 	}
-	return list
+	more, err := f.trashes()
+	for _, e := range more {
+		if e.Cookie > cookie {
+			list = append(list, e)
+		}
+	}
+	return list, err
 }
 
 // DotInos returns the inode numbers of "." and "..".
@@ -144,7 +165,11 @@ func (f *FS) DotInos(id NodeID) (self, parent uint64, err error) {
 	case err != nil:
 		return 0, 0, err
 	case n.file != tree.RootID:
-		return n.ino, n.vol.inoOf(ino.Parent, n.local), nil
+		p, top := n.vol.parentOf(ino, n.local)
+		if top {
+			return n.ino, uint64(Root), nil
+		}
+		return n.ino, p.vol.inoOf(ino.Parent, p.local), nil
 	case n.vol.isHome:
 		return n.ino, uint64(Root), nil
 	default:

@@ -11,6 +11,10 @@ import (
 
 // Unlink removes a name of anything but a directory.
 func (f *FS) Unlink(parent NodeID, name string) error {
+	return f.whileCrossing(func() error { return f.unlink(parent, name) })
+}
+
+func (f *FS) unlink(parent NodeID, name string) error {
 	dir, err := f.dirOf(parent)
 	if err != nil {
 		return err
@@ -22,7 +26,7 @@ func (f *FS) Unlink(parent NodeID, name string) error {
 	if p.dirent.Kind == tree.Dir || p.dirent.Kind == tree.Graft {
 		return ErrIsDir
 	}
-	n := dir.vol.hold(p.dirent.ID, p.local)
+	n := p.vol.hold(p.dirent.ID, p.local)
 	defer f.table.release(n)
 	s := f.successor(n)
 	if s != nil {
@@ -30,12 +34,16 @@ func (f *FS) Unlink(parent NodeID, name string) error {
 	}
 	unlock := lockNodes(dir, n, s)
 	defer unlock()
-	return dir.vol.update(func(t *txn) error {
+	err = p.vol.update(func(t *txn) error {
 		if t.isAside(n, s) {
 			return t.saveAside(dir, n, s, []byte(name))
 		}
 		return t.unlink(dir, n, []byte(name))
 	})
+	if err == nil {
+		dir.changedBy(p.vol)
+	}
+	return err
 }
 
 // findHere resolves a name without stepping through a graft.
@@ -43,11 +51,7 @@ func (dir *Node) findHere(name []byte) (place, error) {
 	if len(name) > tree.MaxName {
 		return place{}, ErrNameTooLong
 	}
-	p := place{vol: dir.vol}
-	err := dir.vol.resolve(dir.file, dir.local, name, func(_ eventlog.Reader, local bool, d tree.Dirent) {
-		p.local, p.dirent = local, d
-	})
-	return p, err
+	return dir.look(name)
 }
 
 // lockNodes locks several nodes in the order of their numbers, each once.
@@ -152,6 +156,13 @@ func (n *Node) keptLocked() (*orphan, error) {
 
 // Rmdir removes an empty directory, or an app volume without files.
 func (f *FS) Rmdir(parent NodeID, name string) error {
+	if parent == Root {
+		return f.removeTrash(name)
+	}
+	return f.whileCrossing(func() error { return f.rmdir(parent, name) })
+}
+
+func (f *FS) rmdir(parent NodeID, name string) error {
 	dir, err := f.dirOf(parent)
 	if err != nil {
 		return err
@@ -167,19 +178,31 @@ func (f *FS) Rmdir(parent NodeID, name string) error {
 	default:
 		return ErrNotDir
 	}
-	n := dir.vol.hold(p.dirent.ID, p.local)
+	n := p.vol.hold(p.dirent.ID, p.local)
 	defer f.table.release(n)
 	unlock := lockNodes(dir, n)
 	defer unlock()
-	return dir.vol.update(func(t *txn) error {
+	trash := n.inTrash()
+	if trash && n.hasStrangers() {
+		return ErrNotEmpty
+	}
+	err = p.vol.update(func(t *txn) error {
 		if err := t.mustBeEmpty(n); err != nil {
 			return err
 		}
-		if ino, ok := tree.GetInode(t.state(true), n.file); ok && !n.local { // see pathTo
-			t.apply(true, tree.Unlink{Parent: ino.Parent, Name: ino.Name, ID: n.file, Time: t.now})
+		if !n.local {
+			t.dropStone(n.file)
 		}
 		return t.unlink(dir, n, []byte(name))
 	})
+	if err != nil {
+		return err
+	}
+	dir.changedBy(p.vol)
+	if trash {
+		return n.dropStones()
+	}
+	return nil
 }
 
 // mustBeEmpty fails unless directory n has no entry, shared or device-local.

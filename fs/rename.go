@@ -19,10 +19,15 @@ type move struct {
 	n                *Node // what moves
 	target           *Node // what it replaces or is exchanged with; nil: nothing
 	toLocal          bool  // the new name is device-local
+	vol              *Volume
 }
 
 // Rename moves a name. A file or directory that has the new name is replaced in the same moment.
 func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string, flags uint32) error {
+	return f.whileCrossing(func() error { return f.rename(fromDir, oldName, toDir, newName, flags) })
+}
+
+func (f *FS) rename(fromDir NodeID, oldName string, toDir NodeID, newName string, flags uint32) error {
 	from, err := f.dirOf(fromDir)
 	if err != nil {
 		return err
@@ -42,16 +47,20 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 	if err != nil {
 		return err
 	}
-	if from.vol != to.vol || to.isHomeRoot() && p.dirent.Kind == tree.Dir && !p.local {
+	m := move{from: from, to: to, oldName: []byte(oldName), newName: []byte(newName), vol: p.vol}
+	trash := to.inTrash()
+	if p.vol != to.vol && !trash {
 		return ErrCrossVolume
 	}
-	m := move{from: from, to: to, oldName: []byte(oldName), newName: []byte(newName)}
-	m.n = from.vol.hold(p.dirent.ID, p.local)
+	m.n = p.vol.hold(p.dirent.ID, p.local)
 	defer f.table.release(m.n)
-	m.toLocal = to.localChild(m.newName)
+	m.toLocal = trash || to.localChild(m.newName)
+	if to.isHomeRoot() && p.dirent.Kind == tree.Dir && !m.toLocal {
+		return ErrCrossVolume
+	}
 	q, err := to.findHere(m.newName)
 	if err == nil {
-		m.target = to.vol.hold(q.dirent.ID, q.local)
+		m.target = q.vol.hold(q.dirent.ID, q.local)
 		defer f.table.release(m.target)
 	} else if flags&RenameExchange != 0 {
 		return err
@@ -62,7 +71,7 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 	if m.target == m.n {
 		return nil // two names of one file: POSIX does nothing
 	}
-	if p.dirent.Kind == tree.Graft && !to.isHomeRoot() {
+	if p.dirent.Kind == tree.Graft && !to.isHomeRoot() || m.target != nil && q.vol != p.vol {
 		return ErrCrossVolume
 	}
 	replaces := flags&RenameExchange == 0 && m.target != nil
@@ -78,8 +87,17 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 		root = in.vol.hold(tree.RootID, false)
 		defer f.table.release(root)
 	}
+	if p.local != m.toLocal && flags&RenameExchange == 0 {
+		return f.cross(m)
+	}
 	unlock := lockNodes(from, to, m.n, m.target, root)
 	defer unlock()
+	if m.hasMoved(p, q) {
+		return errMoved
+	}
+	if m.strands(trash, p.dirent.Kind) {
+		return ErrCrossVolume
+	}
 	if p.dirent.Kind == tree.Graft && flags&RenameExchange == 0 {
 		return m.renameVolume(p, q, root)
 	}
@@ -88,12 +106,35 @@ func (f *FS) Rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 			return err
 		}
 	}
-	return from.vol.update(func(t *txn) error {
+	err = m.vol.update(func(t *txn) error {
 		if flags&RenameExchange != 0 {
 			return t.exchange(m)
 		}
 		return t.rename(m)
 	})
+	if err == nil {
+		m.tellDirs()
+	}
+	return err
+}
+
+// hasMoved reports whether what was found before it was locked is no longer in the trees where it was. Everything is locked.
+func (m move) hasMoved(p, q place) bool {
+	return m.n.local != p.local || m.target != nil && m.target.local != q.local ||
+		m.toLocal != (m.to.inTrash() || m.to.localChild(m.newName))
+}
+
+// strands reports whether what other volumes have in the trash would be in none after the move, or be replaced. Everything is locked.
+func (m move) strands(toTrash bool, kind tree.Kind) bool {
+	return kind == tree.Dir && !toTrash && m.n.strangersBelow() || m.target != nil && m.target.hasStrangers()
+}
+
+// tellDirs has directories of the trash know what became of them, if another volume keeps them. Everything is locked.
+func (m move) tellDirs() {
+	m.from.changedBy(m.vol)
+	if m.to != m.from {
+		m.to.changedBy(m.vol)
+	}
 }
 
 // renameVolume moves an app volume's name within its home. root is the empty volume's that it replaces, if any.
@@ -138,8 +179,8 @@ func (t *txn) rename(m move) error {
 		return err
 	}
 	local := m.n.local
-	if local != m.toLocal || m.target != nil && m.target.local != local {
-		return ErrCrossVolume // mv copies: an ordinary edit where it arrives, a delete where it leaves
+	if m.target != nil && m.target.local != local {
+		return ErrCrossVolume // other rules of what is device-local held when it was made
 	}
 	switch {
 	case m.target == nil:
@@ -270,11 +311,14 @@ func (f *FS) Link(id, parent NodeID, name string) (Entry, error) {
 	if len(name) > tree.MaxName {
 		return Entry{}, ErrNameTooLong
 	}
+	unlock := lockNodes(n, dir)
+	defer unlock()
 	if n.vol != dir.vol || n.local != dir.localChild([]byte(name)) {
 		return Entry{}, ErrCrossVolume
 	}
-	unlock := lockNodes(n, dir)
-	defer unlock()
+	if _, err := dir.stranger([]byte(name)); err == nil {
+		return Entry{}, ErrExist
+	}
 	if n.orphan != nil && n.orphan.linkable {
 		return n.linkFirst(dir, []byte(name))
 	}

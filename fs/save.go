@@ -66,21 +66,21 @@ func (t *txn) noteAside(m move, ino tree.Inode) {
 // The reference of the table is the caller's to drop.
 func (f *FS) successor(n *Node) *Node {
 	n.mu.Lock()
-	a, file := n.asideLocked(), n.file
+	a, file, local := n.asideLocked(), n.file, n.local
 	n.mu.Unlock()
 	if a == nil || f.now().UnixNano()-a.at > asideFor {
 		return nil
 	}
 	var d tree.Dirent
 	found := false
-	n.vol.view(n.local, func(r eventlog.Reader) error {
+	n.vol.view(local, func(r eventlog.Reader) error {
 		d, found = tree.Lookup(r, a.dir, []byte(a.name))
 		return nil
 	})
 	if !found || d.Kind != tree.File || d.ID == file {
 		return nil
 	}
-	return n.vol.hold(d.ID, n.local)
+	return n.vol.hold(d.ID, local)
 }
 
 // isAside reports whether removing n ends a save by s. Both are locked.

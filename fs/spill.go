@@ -114,9 +114,20 @@ func (s *spills) create() (*spill, error) {
 	return p, nil
 }
 
+// hollow names a spill file that holds nothing, and needs not be there.
+func (s *spills) hollow() *spill {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next++
+	return &spill{set: s, id: s.next}
+}
+
 // existing names a spill file that an earlier run left. synced: its record says that it is on disk; else a sync of that run may
-// have failed, and none is believed before the bytes were written anew.
+// have failed, and none is believed before the bytes were written anew. Its number is not given again, be the file there or not.
 func (s *spills) existing(id uint64, synced bool) *spill {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = max(s.next, id)
 	return &spill{set: s, id: id, unsynced: true, suspect: !synced}
 }
 

@@ -92,6 +92,38 @@ func (t *table) ref(v *Volume, file tree.FileID, local bool, lookups uint64, met
 	return n
 }
 
+// at is where n stands, for those who do not hold n.mu: a directory may be moving from one tree of its volume to the other.
+func (n *Node) at() (file tree.FileID, local bool) {
+	t := n.vol.fs.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.file, n.local
+}
+
+// expect has whoever finds a file that n is about to be the node of find n. The caller holds n.mu.
+func (t *table) expect(n *Node, file tree.FileID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.moved[nodeKey{n.vol, file}] = n
+}
+
+// unexpect takes expect back.
+func (t *table) unexpect(n *Node, file tree.FileID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.moved, nodeKey{n.vol, file})
+}
+
+// moveTo gives n the file of the other tree that it was expected to have. The caller holds n.mu.
+func (t *table) moveTo(n *Node, file tree.FileID, local bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unmoveLocked(n)
+	delete(t.moved, nodeKey{n.vol, file})
+	n.file, n.local = file, local
+	t.addLocked(n)
+}
+
 // rebind gives n another file: after an atomic save the new file's node is the target's. Whatever
 // stood for that file has been made an orphan. The caller holds n.mu.
 func (t *table) rebind(n *Node, file tree.FileID) {

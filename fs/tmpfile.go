@@ -20,12 +20,13 @@ func (f *FS) Tmpfile(parent NodeID, mode uint32, excl bool, c Cred) (Entry, erro
 	}
 	dir.mu.Lock()
 	in, err := dir.inodeLocked()
+	local := dir.local
 	dir.mu.Unlock()
 	if err != nil {
 		return Entry{}, err
 	}
 	op := tree.Create{Kind: tree.File, Mode: mode & 0o7777, UID: f.storedUID(c.UID), GID: f.storedGID(c.GID)}
-	if err := dir.vol.view(dir.local, func(r eventlog.Reader) error {
+	if err := dir.vol.view(local, func(r eventlog.Reader) error {
 		inherit(&op, &in, aclOf(r, &in, aclDefault), c.Umask)
 		return nil
 	}); err != nil {
@@ -42,7 +43,7 @@ func (f *FS) Tmpfile(parent NodeID, mode uint32, excl bool, c Cred) (Entry, erro
 	for _, x := range op.Xattrs {
 		o.xattrs[string(x.Name)] = x.Val
 	}
-	n := f.table.unnamed(dir.vol, o, dir.local, localMeta{ctime: now, atime: now})
+	n := f.table.unnamed(dir.vol, o, local, localMeta{ctime: now, atime: now})
 	if err := f.Open(n.id, true, false); err != nil {
 		f.Forget(n.id, 1)
 		return Entry{}, err

@@ -211,8 +211,11 @@ func (t *txn) setMeta(file tree.FileID, m localMeta) {
 // then has fn called once the change is made.
 func (t *txn) then(fn func()) { t.done = append(t.done, fn) }
 
-// touch makes n's ctime now. The caller holds n.mu.
+// touch makes n's ctime now. The caller holds n.mu. What is another volume's is not of this change: see changedBy.
 func (t *txn) touch(n *Node) {
+	if n.vol != t.v {
+		return
+	}
 	m := n.metaLocked()
 	m.ctime = t.now
 	t.setMeta(n.file, m)

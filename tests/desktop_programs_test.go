@@ -85,6 +85,26 @@ func (r *rig) vault() string {
 	return `cd "$M/vault" && seq 9 | cmp - Note.md && test "$(cat .obsidian/workspace.json)" = '{"n":9}'`
 }
 
+// trash does what file managers do with a trash at the mount's top. mv copies where a rename is refused, and then what arrives is
+// another inode.
+func (r *rig) trash() string {
+	r.sh(r.me("trash"), `
+		T="$M/../.Trash-$(id -u)" && mkdir -m 700 "$T" && mkdir "$T/info" "$T/files"
+		! mkdir "$M/../.Trash-12345" 2>/dev/null && ! mkdir "$M/../else" 2>/dev/null && test $(stat -c %a "$T") = 700
+		mkdir -p d/sub && seq 100000 >d/big && ln d/big d/sub/hard && echo l >d/.l.swp && ln -s big d/link && echo top >"$M/top"
+		same() { test "$(cd "$1" && find . -printf '%p %i %m %s %n %l %T@\n' | sort)" = "$was"; }
+		was=$(cd d && find . -printf '%p %i %m %s %n %l %T@\n' | sort) && exec 3<d/big
+		echo '[Trash Info]' >"$T/info/d.trashinfo" && mv d "$T/files/d" && test ! -e d && same "$T/files/d" && same "$T/files/d"
+		seq 100000 | cmp - /proc/self/fd/3 && mv "$T/files/d" back && same back && seq 100000 | cmp - back/sub/hard
+		mv "$M/top" "$T/files/" && mv back/.l.swp back/l && mv back/sub/hard hard && mv hard back/sub/hard
+		test "$(ls "$T/files")" = top && mv back "$T/files/" && test "$(ls "$T/files")" = "$(printf 'back\ntop')" && rm "$T/info/d.trashinfo"
+		echo kept >kept && sync kept`)
+	return `
+		T="$M/../.Trash-$(id -u)" && test "$(ls -A "$M/trash")" = kept && test "$(cat "$T/files/top" "$T/files/back/l")" = "$(printf 'top\nl')"
+		seq 100000 | cmp - "$T/files/back/sub/hard" && test $(stat -c %h "$T/files/back/big") = 2
+		mv "$T/files/back" "$M/trash/" && rm -r "$T" && test "$(ls "$M/..")" = me && seq 100000 | cmp - "$M/trash/back/link"`
+}
+
 // mail has a folder of mail (a Maildir) delivered to by two, by rename and by link, while two read it and rename what they read.
 // Every message comes once, and whole.
 func (r *rig) mail() string {

@@ -42,6 +42,7 @@ func TestHeavyPrograms(t *testing.T) {
 		{"restic", []string{"restic"}, resticTwice, `RESTIC_PASSWORD=x restic -r "$OUT/repo" --no-cache backup src | grep -E '^Files: +0 new, +0 changed'`},
 		{"borg", []string{"borg"}, borgTwice, `diff -r --no-dereference src restored/src`},
 		{"reflink", []string{"cp", "cmp"}, reflink, `cmp -n 1000000 -i 500000000 big copy`},
+		{"gio", []string{"gio", "dbus-run-session"}, gioTrash, `test -e two && test "$(stat -c %s one)" = 3000000`},
 		{"office", []string{"soffice"}, office, `unzip -tqq letter.odt && unzip -p letter.odt content.xml | grep -q 'Dear reader'`},
 	}
 	for _, p := range programs {
@@ -166,6 +167,19 @@ const reflink = `
 		test $i = 3 || { rm copy && sleep 2; }
 	done
 	cmp big copy`
+
+// The trash of GNOME's file manager, through its daemon. No inode changes: nothing is copied.
+const gioTrash = `
+	head -c 3000000 /dev/urandom >one && mkdir -p two/sub && cp one two/sub/three && sha256sum one two/sub/three >"$OUT/sums"
+	numbers() { find one two -printf '%p %i\n' | sort; } && numbers >"$OUT/numbers"
+	gio trash one two && test ! -e one && test ! -e two
+	export here="$PWD" XDG_DATA_HOME="$OUT/data" && dbus-run-session -- sh -eu >/dev/null 2>"$OUT/said" <<-'X'
+		gio trash --list 2>/dev/null >"$OUT/list"
+		for f in one two; do
+			grep -qP "\t$here/$f\$" "$OUT/list" && gio trash --restore "$(grep -P "\t$here/$f\$" "$OUT/list" | cut -f 1)"
+		done
+	X
+	sha256sum --quiet -c "$OUT/sums" && case $here in "$M"/*) numbers | cmp - "$OUT/numbers" ;; esac`
 
 // LibreOffice makes a document of a text, opens it, and saves it in another format and in place of itself.
 const office = `

@@ -34,6 +34,7 @@ func TestPrograms(t *testing.T) {
 		{"watch", []string{"inotifywait"}, (*rig).watcher},
 		{"vault", nil, (*rig).vault},
 		{"mail", nil, (*rig).mail},
+		{"trash", []string{"mv", "stat"}, (*rig).trash},
 	}
 	again := map[string]string{}
 	for _, p := range programs {
