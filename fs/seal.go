@@ -222,23 +222,57 @@ func (q *sealQueue) put(p *pending) {
 
 const (
 	// What is closed after a while of silence is sealed at once. Else it is gathered: each batch costs a sync, and while
-	// many files are written whoever writes them needs the processor more.
+	// many files are written, whoever writes them needs the processor more: a crowd is waited for till it has passed, for a while.
 	sealIdle   = 100 * time.Millisecond
 	sealGather = 200 * time.Millisecond
+	sealLong   = time.Second
+	sealCrowd  = 32 // so many in sealIdle
 
-	sealBatch      = 256
+	sealBatch      = 2048
 	sealBatchBytes = 16 << 20
 )
 
-// gather waits for a while, or until there is a batch's worth.
+// wait returns when there is something to seal: false if ctx is done before.
+func (q *sealQueue) wait(ctx context.Context) bool {
+	for q.len() == 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-q.wake:
+		}
+	}
+	return true
+}
+
+// gather waits for that long, and on while many come, or until there is a batch's worth.
 func (q *sealQueue) gather(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-q.full:
-	case <-t.C:
+	for end, before := time.Now().Add(sealLong), q.len(); !q.isFull(); before = q.len() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-q.full:
+			return
+		case <-t.C:
+		}
+		if q.len()-before < sealCrowd || time.Now().After(end) {
+			return
+		}
+		t.Reset(sealIdle)
 	}
+}
+
+func (q *sealQueue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.list)
+}
+
+func (q *sealQueue) isFull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes >= sealBatchBytes
 }
 
 // take returns the next few that one sync of the segments can serve.
@@ -253,8 +287,15 @@ func (q *sealQueue) take() []*pending {
 	batch := q.list[:n:n]
 	q.list = q.list[n:]
 	q.bytes -= bytes
-	q.busy = n > 0
+	q.busy = true
 	return batch
+}
+
+// sealed says that the batch that was taken is done with.
+func (q *sealQueue) sealed() {
+	q.mu.Lock()
+	q.busy = false
+	q.mu.Unlock()
 }
 
 // back returns what could not be sealed to the head of the queue.
@@ -283,22 +324,17 @@ const sealRetry = 2 * time.Second
 // runSealing seals closed versions in the background, one batch after the other.
 func (f *FS) runSealing(ctx context.Context) {
 	var last time.Time
-	for {
-		batch := f.seal.take()
-		if len(batch) == 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-f.seal.wake:
-			}
-			if since := time.Since(last); since < sealIdle {
-				f.seal.gather(ctx, sealGather-since)
-			}
-			continue
+	for f.seal.wait(ctx) {
+		if since := time.Since(last); since < sealIdle {
+			f.seal.gather(ctx, sealGather-since)
 		}
-		last = time.Now()
-		if err := f.sealAll(ctx, batch); err != nil {
+		batch := f.seal.take()
+		err := f.sealAll(ctx, batch)
+		if err != nil {
 			f.seal.back(batch)
+		}
+		f.seal.sealed()
+		if err != nil {
 			if ctx.Err() != nil {
 				return
 			}
@@ -311,6 +347,7 @@ func (f *FS) runSealing(ctx context.Context) {
 			continue
 		}
 		f.st.Report(partSeal, nil)
+		last = time.Now()
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -73,16 +72,6 @@ func newMounting(a *app, f mountFlags, args []string) (m *mounting, err error) {
 	return m, nil
 }
 
-// collectAt is how many percent of what lives may be garbage: much of what lives is caches without pointers, which
-// cost nothing to collect and would let as much garbage stand beside them.
-const collectAt = 50
-
-// ballast is never touched, and so takes no memory; but it counts as living, so that a small mount does not collect its
-// garbage all the time.
-var ballast []byte
-
-const ballastSize = 64 << 20
-
 // foreground is the daemon itself: it returns when the mount has gone.
 func (m *mounting) foreground(ctx context.Context) error {
 	report, err := m.reporter()
@@ -90,10 +79,7 @@ func (m *mounting) foreground(ctx context.Context) error {
 		return err
 	}
 	keepSecretsInMemory()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-		ballast = make([]byte, ballastSize)
-	}
+	tuneMemory()
 	logger, closeLog := m.openLog()
 	defer closeLog()
 	crashed, err := lastCrash(m.logPath)

@@ -20,6 +20,9 @@ const (
 	idle = 100 * time.Millisecond
 	// gather is how long events are gathered otherwise.
 	gather = 200 * time.Millisecond
+	// gatherLong is how long, at most, while a crowd of them comes: so many in the time of gather.
+	gatherLong = time.Second
+	crowd      = 256
 	// maxEvents is how many events a frame gathers at most.
 	maxEvents = 4096
 	// maxEntry is about how many bytes of frames one entry of the order holds.
@@ -57,7 +60,7 @@ func (i *ident) frame(ctx context.Context) error {
 			return nil
 		}
 		if since := time.Since(last); since < idle {
-			if !sleep(ctx, gather-since) {
+			if !i.gather(ctx, gather-since) {
 				return nil
 			}
 		}
@@ -78,6 +81,30 @@ func (i *ident) frame(ctx context.Context) error {
 			kick(i.propose)
 		}
 	}
+}
+
+// gather waits for that long, and on while a crowd of events comes, whose author needs the processor more. It returns false if
+// ctx is done.
+func (i *ident) gather(ctx context.Context, d time.Duration) bool {
+	end := time.Now().Add(gatherLong)
+	for before := i.pending(); ; before = i.pending() {
+		if !sleep(ctx, d) {
+			return false
+		}
+		if i.pending()-before < crowd || time.Now().After(end) {
+			return true
+		}
+		d = gather
+	}
+}
+
+// pending counts the events that could be framed.
+func (i *ident) pending() (n int) {
+	for _, l := range i.allLogs() {
+		unframed, _ := l.Pending()
+		n += unframed
+	}
+	return n
 }
 
 // waitForEvents returns when there is something to frame: false if ctx is done.
