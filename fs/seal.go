@@ -287,7 +287,7 @@ func (q *sealQueue) take() []*pending {
 	batch := q.list[:n:n]
 	q.list = q.list[n:]
 	q.bytes -= bytes
-	q.busy = true
+	q.busy = n > 0
 	return batch
 }
 
