@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ func TestAgent(t *testing.T) {
 	a := agent{calls: calls(), fds: map[string]int{}, seen: map[string]unix.Stat_t{}}
 	maps.Copy(a.calls, dataCalls())
 	unix.Umask(0o022)
+	runtime.LockOSThread() // to which an fsuid belongs
 	out := bufio.NewWriter(os.Stdout)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); out.Flush() {
 		fmt.Fprintln(out, a.do(strings.Fields(in.Text())))

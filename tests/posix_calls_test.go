@@ -3,8 +3,10 @@ package tests
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +30,10 @@ func calls() map[string]agentCall {
 		"umask": {1, func(a *agent, s []string) (string, error) {
 			unix.Umask(number("0" + s[0]))
 			return "", nil
+		}},
+		"fsuid": {1, func(_ *agent, s []string) (string, error) {
+			_, err := unix.SetfsuidRetUid(number(s[0]))
+			return done(err)
 		}},
 		"mk":      {3, func(a *agent, s []string) (string, error) { return done(a.mk(s[0], s[1], mode(s[2]))) }},
 		"mkdir":   {2, func(a *agent, s []string) (string, error) { return done(unix.Mkdir(s[0], mode(s[1]))) }},
@@ -129,6 +135,13 @@ func calls() map[string]agentCall {
 		}},
 		"access": {2, func(a *agent, s []string) (string, error) {
 			return done(unix.Faccessat2(unix.AT_FDCWD, s[0], uint32(number(s[1])), unix.AT_EACCESS))
+		}},
+		"exec": {1, func(_ *agent, s []string) (string, error) {
+			err := exec.Command("./" + s[0]).Run()
+			if no := unix.Errno(0); errors.As(err, &no) {
+				return done(no)
+			}
+			return done(err)
 		}},
 		"list": {1, func(a *agent, s []string) (string, error) { return a.list(s[0]) }},
 		"tree": {1, func(a *agent, s []string) (string, error) { return a.tree(s[0]) }},

@@ -21,7 +21,7 @@ var (
 func TestPosixRandom(t *testing.T) {
 	t.Parallel()
 	privately(t, func() {
-		s := newStage(t, "", unix.MS_RELATIME)
+		s := newStage(t, "allow_other", unix.MS_RELATIME)
 		until := time.Now().Add(time.Duration(*posixSeconds) * time.Second)
 		seed := *posixSeed
 		if seed == 0 {

@@ -85,6 +85,8 @@ func obey(c *Conn, m *memFS, served <-chan error) {
 			sayErr(<-served)
 		case "waiting":
 			say("%d", m.waiting.Load())
+		case "getattrs":
+			say("%d", m.getattrs.Load())
 		case "workers":
 			c.loop.mu.Lock()
 			say("%d", len(c.loop.workers))

@@ -18,10 +18,11 @@ import (
 // ends it. All methods may be called at any time and from any goroutine, but never from a handler, except MayBlock
 // and the Notify methods.
 type Conn struct {
-	dir   string
-	mount mounted
-	opts  Options
-	log   *slog.Logger
+	dir     string
+	mount   mounted
+	opts    Options
+	log     *slog.Logger
+	private bool // root's alone: the kernel checks no permissions, see rootOnly
 
 	loop    *loop
 	notes   *notifier
@@ -55,8 +56,9 @@ func mountConn(dir string, o Options) (*Conn, error) {
 		return nil, err
 	}
 	var fd int
+	private := isPrivate(&o)
 	if os.Geteuid() == 0 {
-		fd, err = mountDirect(dir, mode, &o)
+		fd, err = mountDirect(dir, mode, &o, private)
 	} else {
 		fd, err = mountSetuid(dir, &o)
 	}
@@ -68,6 +70,7 @@ func mountConn(dir string, o Options) (*Conn, error) {
 		unix.Close(fd)
 		return nil, errors.Join(err, lazyUnmount(dir))
 	}
+	c.private = private
 	return c, nil
 }
 
@@ -117,10 +120,14 @@ func (c *Conn) Serve(raw fuse.RawFileSystem) error {
 	if !c.serving.CompareAndSwap(false, true) {
 		return fmt.Errorf("serve %s: %w", c.dir, ErrServed)
 	}
-	server := fuse.NewProtocolServer(raw, protocolOptions(c.log))
 	if r, ok := raw.(interface{ Replied() }); ok {
 		c.loop.replied = r.Replied
 	}
+	served := raw
+	if c.private {
+		served = &rootOnly{RawFileSystem: raw, stale: c.staleNow}
+	}
+	server := fuse.NewProtocolServer(served, protocolOptions(c.log, c.private))
 	go c.notes.run()
 	err := c.loop.run(server.HandleRequest)
 	c.notes.stop()
@@ -148,21 +155,22 @@ func (c *Conn) MayBlock(h *fuse.InHeader) { c.loop.handOver(h.Unique) }
 //
 //   - HANDLE_KILLPRIV_V2: else each write(2) first asks for security.capability.
 //   - ATOMIC_O_TRUNC: O_TRUNC comes with OPEN, so that truncate-and-write is one edit.
-//   - POSIX_ACL: the kernel checks permissions by ACLs, and keeps them as long as attributes. SETXATTR_EXT: it says when setting one
-//     takes set-gid away. DONT_MASK: the umask comes with the request, since a default ACL takes its place.
+//   - POSIX_ACL: the kernel checks permissions by ACLs, and keeps them as long as attributes. It implies
+//     default_permissions, so that a rootOnly mount has neither. SETXATTR_EXT: the kernel says when setting an ACL takes set-gid away.
+//     DONT_MASK: the umask comes with the request, since a default ACL takes its place.
 //   - EXPORT_SUPPORT: file handles work when the kernel has forgotten the file, by a lookup of ".".
 //   - NO_OPENDIR_SUPPORT: OPENDIR may answer ENOSYS, and the kernel caches directories by itself.
 //   - go-fuse adds ASYNC_READ, BIG_WRITES, MAX_PAGES, PARALLEL_DIROPS, READDIRPLUS and AUTO_INVAL_DATA.
 //   - Not PASSTHROUGH: it would forbid overlayfs on top of the mount, and we never use it.
 //   - Not WRITEBACK_CACHE: readers would see a truncated file after a change from afar.
 //   - Not POSIX_LOCKS, FLOCK_LOCKS: the kernel's own suffice while the mount is one machine's.
-func protocolOptions(log *slog.Logger) *fuse.MountOptions {
+func protocolOptions(log *slog.Logger, private bool) *fuse.MountOptions {
 	return &fuse.MountOptions{
 		Name:          fsSubtype,
 		MaxWrite:      maxIO,
 		MaxBackground: 64,
 		DisableSplice: true,
-		EnableAcl:     true,
+		EnableAcl:     !private,
 		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_NO_OPENDIR_SUPPORT |
 			fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT | fuse.CAP_EXPORT_SUPPORT,
 		DisabledCapabilities: fuse.CAP_PASSTHROUGH | fuse.CAP_NO_OPEN_SUPPORT,
@@ -242,12 +250,12 @@ func Check(dir string) error {
 }
 
 // mountDirect mounts as root.
-func mountDirect(dir string, mode uint32, o *Options) (fd int, err error) {
+func mountDirect(dir string, mode uint32, o *Options, private bool) (fd int, err error) {
 	fd, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("%w: %w", ErrNoFUSE, err)
 	}
-	data := o.kernelData(fd, mode, os.Geteuid(), os.Getegid())
+	data := o.kernelData(fd, mode, os.Geteuid(), os.Getegid(), private)
 	if err := unix.Mount(o.fsname(), dir, fsType, o.flags(), data); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("mount(2): %w", err)

@@ -12,7 +12,7 @@ import (
 
 // serveStock serves a memFS with go-fuse's own loop, to compare.
 func serveStock(t *testing.T, dir string) {
-	o := protocolOptions((&Options{}).logger())
+	o := protocolOptions((&Options{}).logger(), false)
 	o.DirectMountStrict = true
 	s, err := fuse.NewServer(newMemFS(), dir, o)
 	if err != nil {

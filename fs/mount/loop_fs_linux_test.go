@@ -21,6 +21,7 @@ type memFS struct {
 	changed  func(id uint64, name string) // called by CREATE, WRITE and UNLINK
 
 	requests atomic.Int64
+	getattrs atomic.Int64
 	waiting  atomic.Int64
 	gate     chan struct{}
 	entryTTL uint64
@@ -74,6 +75,7 @@ func (m *memFS) Lookup(_ <-chan struct{}, _ *fuse.InHeader, name string, out *fu
 
 func (m *memFS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	m.requests.Add(1)
+	m.getattrs.Add(1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := m.nodes[in.NodeId]

@@ -16,12 +16,19 @@ import (
 // It returns at once and may be called from anywhere, as all notifications may: they are sent in order by a
 // goroutine of their own, because sending one waits for locks that the kernel holds while handlers run.
 func (c *Conn) InvalInode(node uint64, off, length int64) {
+	c.notes.add(notification{bytes: inodeNote(node, off, length)})
+}
+
+func inodeNote(node uint64, off, length int64) []byte {
 	b := note(fuse.NOTIFY_INVAL_INODE, 24)
 	b = binary.NativeEndian.AppendUint64(b, node)
 	b = binary.NativeEndian.AppendUint64(b, uint64(off))
-	b = binary.NativeEndian.AppendUint64(b, uint64(length))
-	c.notes.add(notification{bytes: b})
+	return binary.NativeEndian.AppendUint64(b, uint64(length))
 }
+
+// staleNow makes the kernel forget a node's attributes before it returns. It is for handlers, before they answer: what it takes in the
+// kernel are no locks that the caller of a request holds, and the node stays alive, since the request is about it.
+func (c *Conn) staleNow(node uint64) { c.notes.send(inodeNote(node, -1, 0)) }
 
 // InvalEntry makes the kernel forget what a name in a directory stands for, and the directory's attributes and
 // cached listing.

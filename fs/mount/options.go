@@ -102,7 +102,7 @@ func (o *Options) setRest(word string) error {
 		return nil
 	}
 	switch word {
-	case "default_permissions": // always so
+	case "default_permissions": // always so, as far as anybody could tell
 		return nil
 	case "auto", "noauto", "user", "nouser", "users", "nousers", "owner", "noowner", "group", "nogroup",
 		"_netdev", "nofail", "silent", "loud", "lazytime", "nolazytime", "iversion", "noiversion", "mand", "nomand":

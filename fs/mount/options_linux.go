@@ -40,10 +40,12 @@ func (o *Options) flags() uintptr {
 	return f
 }
 
-// kernelData is what mount(2) passes to FUSE itself.
-func (o *Options) kernelData(fd int, rootMode uint32, uid, gid int) string {
-	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=%d,group_id=%d,max_read=%d,default_permissions",
-		fd, rootMode&unix.S_IFMT, uid, gid, maxIO)
+// kernelData is what mount(2) passes to FUSE itself. private: it need not check permissions, see rootOnly.
+func (o *Options) kernelData(fd int, rootMode uint32, uid, gid int, private bool) string {
+	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=%d,group_id=%d,max_read=%d", fd, rootMode&unix.S_IFMT, uid, gid, maxIO)
+	if !private {
+		data += ",default_permissions"
+	}
 	if o.AllowOther {
 		data += ",allow_other"
 	}
