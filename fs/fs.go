@@ -111,7 +111,7 @@ func New(o Options) (*FS, error) {
 	}
 	f.atime.Never = true
 	f.seal.wake, f.seal.full = make(chan struct{}, 1), make(chan struct{}, 1)
-	f.space.st = o.Store
+	f.space.st, f.space.spills = o.Store, sp
 	top := &Node{id: Root, ino: uint64(Root), lookups: 1}
 	top.ctime = o.Now().UnixNano()
 	f.table.byID[Root] = top

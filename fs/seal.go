@@ -338,6 +338,9 @@ func (f *FS) runSealing(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
+			if errors.Is(err, store.ErrNoSpace) && f.spills.reclaim() {
+				continue
+			}
 			f.st.Report(partSeal, err)
 			select {
 			case <-ctx.Done():

@@ -12,7 +12,8 @@ const spaceMaxAge = 500 * time.Millisecond
 // space watches the disk that the store is on. What the store keeps for itself, so that removing, renaming and the
 // database still work when the disk is full, is not for programs.
 type space struct {
-	st *store.Store
+	st     *store.Store
+	spills *spills
 
 	mu     sync.Mutex
 	asked  time.Time
@@ -20,8 +21,19 @@ type space struct {
 	unsure bool // the file system can't tell
 }
 
-// check fails if there is no room for n more bytes.
+// check fails if there is no room for n more bytes. Nobody is refused what spill files take that are not needed any more.
 func (s *space) check(n int64) error {
+	err := s.take(n)
+	if err == nil || !s.spills.reclaim() {
+		return err
+	}
+	s.mu.Lock()
+	s.asked = time.Time{}
+	s.mu.Unlock()
+	return s.take(n)
+}
+
+func (s *space) take(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refreshLocked()

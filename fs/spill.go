@@ -308,6 +308,14 @@ func (p *spill) remove() error {
 	return nil
 }
 
+// reclaim is reap on a full disk, which does not wait for its turn. It reports whether that made room.
+func (s *spills) reclaim() bool {
+	s.mu.Lock()
+	n := len(s.doomed)
+	s.mu.Unlock()
+	return n > 0 && s.reap() == nil
+}
+
 // reap deletes the files that were let go, once what was written instead of them is on disk.
 func (s *spills) reap() error {
 	s.mu.Lock()
