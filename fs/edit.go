@@ -193,14 +193,18 @@ func (n *Node) isQuiet(now time.Time) bool {
 	return true
 }
 
-// quietGone is the quiet version that this edit of the same open file replaces, if its bytes are sealed: its record may go.
+// quietGone is the quiet version that this edit of the same open file replaces, if its bytes are sealed: its record may go. Of one
+// that can't be sealed (see letGo) this edit may need the bytes.
 func (n *Node) quietGone(t *txn) []tree.VersionID {
 	replaces := n.buf.replaces
 	if !n.afterQuiet() || len(replaces) != 1 {
 		return nil
 	}
 	ver, ok := tree.GetVersion(t.state(n.local), replaces[0])
-	if !ok || ver.Pending || !ver.Quiet {
+	n.vol.mu.Lock()
+	_, waits := n.vol.pending[replaces[0]]
+	n.vol.mu.Unlock()
+	if !ok || ver.Pending || !ver.Quiet || waits {
 		return nil
 	}
 	return replaces

@@ -152,17 +152,17 @@ func (v *Volume) contentIn(r eventlog.Reader, id tree.VersionID) (content, error
 	ver, ok := tree.GetVersion(r, id)
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("version %x: %w", id, ErrDamaged)
+		return nil, fmt.Errorf("version %v: %w", id, ErrDamaged)
 	case ver.Size == 0:
 		return nil, nil
 	case ver.IsInline():
 		b, ok := tree.Body(r, id)
 		if !ok || int64(len(b)) != ver.Size {
-			return nil, fmt.Errorf("version %x: bytes: %w", id, ErrDamaged)
+			return nil, fmt.Errorf("version %v: bytes: %w", id, ErrDamaged)
 		}
 		return newInline(b), nil
 	case ver.Pending:
-		return nil, fmt.Errorf("version %x was never sealed: %w", id, ErrDamaged)
+		return nil, fmt.Errorf("version %v was never sealed: %w", id, ErrDamaged)
 	}
 	return sealed{v.fs.openSealed(ver.Content), ver.Content}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -166,14 +167,17 @@ func TestEditOfADamagedFile(t *testing.T) {
 	r.spoilSegments()
 	n := r.writable(r.vol, "f")
 	r.write(n, 0, []byte("edited"))
+	r.quiet(2 * time.Second)
+	r.seal()
+	r.write(n, 6, []byte(" twice"))
 	r.done(n)
 	r.stuckVersion("f")
-	for range 2 {
+	for range 3 {
 		n := r.writable(r.vol, "f")
-		got := make([]byte, 6)
+		got := make([]byte, 12)
 		_, err := r.fs.Read(n, got, 0)
 		r.must(err)
-		r.same("f", got, []byte("edited"))
+		r.same("f", got, []byte("edited twice"))
 		_, err = r.fs.Read(n, got, memLimit)
 		r.wants(err, ErrDamaged)
 		r.done(n)
