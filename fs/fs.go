@@ -50,6 +50,7 @@ type Opened struct {
 // Its methods may be called from any goroutine.
 type FS struct {
 	st     *store.Store
+	calls  atomic.Uint64 // that programs made
 	blocks *ipld.Segments
 	cache  *ipld.Cache
 	uid    uint32
@@ -217,8 +218,11 @@ func (f *FS) Run(ctx context.Context) error {
 	return nil
 }
 
-// Settle does what calls have left to be done once their callers have the answer. Whoever reads sees it as done before.
-func (f *FS) Settle() { f.st.Settle() }
+// Settle does what a call has left to be done once its caller has the answer. Whoever reads sees it as done before.
+func (f *FS) Settle() {
+	f.calls.Add(1)
+	f.st.Settle()
+}
 
 // Sync ends no edit, but makes everything durable that a program could ask an fsync for: all
 // edits that go on, and all that was closed or changed before. syncfs, unmount and a forced detach use it.

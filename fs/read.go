@@ -45,20 +45,31 @@ func (f *FS) read(id NodeID, p []byte, off int64, ready bool) (k int, ok bool, e
 		return 0, true, nil
 	}
 	p = p[:min(int64(len(p)), c.Size()-off)]
-	s, isSealed := sealedOf(c)
-	switch _, isInline := c.(inline); {
-	case !ready, isInline:
-		if err := readFull(c, p, off); err != nil {
-			return 0, true, f.damaged(n, err)
-		}
-	case !isSealed, !s.ReadCached(p, off):
-		return 0, false, nil
+	if done, err := f.readContent(n, h, c, p, off, ready); !done || err != nil {
+		return 0, done, err
 	}
-	if isSealed && h != nil && s.Size() >= aheadFrom {
-		f.openAhead(&h.ahead, s, off, off+int64(len(p)))
+	if a, ok := c.(prefetcher); ok && h != nil && c.Size() >= aheadFrom {
+		f.readAhead(&h.ahead, a, c.Size(), off, off+int64(len(p)))
 	}
 	return len(p), true, nil
 }
+
+// readContent fills p. ready: only if that is not likely to wait for anything; else it reports false.
+func (f *FS) readContent(n *Node, h *handles, c content, p []byte, off int64, ready bool) (bool, error) {
+	if ready {
+		if s, ok := sealedOf(c); ok {
+			return s.ReadCached(p, off), nil
+		}
+		_, inMemory := c.(inline)
+		if !inMemory && (h == nil || !h.ahead.has(off, off+int64(len(p)))) {
+			return false, nil
+		}
+	}
+	return true, f.damaged(n, readFull(c, p, off))
+}
+
+// A prefetcher is a content that can be brought nearer before it is read.
+type prefetcher interface{ Prefetch(from, to int64) }
 
 // sealedOf is c if it is read from the block store, as a version is that was still pending when it was opened.
 func sealedOf(c content) (sealed, bool) {
@@ -71,34 +82,51 @@ func sealedOf(c content) (sealed, bool) {
 	return s, ok
 }
 
+// Prefetch implements prefetcher.
+func (p *pending) Prefetch(from, to int64) {
+	p.mu.RLock()
+	now, spill := p.now, p.bytes.spill
+	if now == nil && spill != nil {
+		spill.prefetch(from, to) // under the lock: else the file may go meanwhile
+	}
+	p.mu.RUnlock()
+	if a, ok := now.(prefetcher); ok {
+		a.Prefetch(from, to)
+	}
+}
+
 const (
 	aheadFrom   = 1 << 20   // smaller files the kernel's own reading ahead does for
-	aheadWindow = 2 << 20   // how much is opened ahead of who reads a file from its beginning to its end
+	aheadWindow = 2 << 20   // how much is brought nearer ahead of who reads a file from its beginning to its end
 	aheadSlack  = 512 << 10 // the kernel asks for several pieces at once, in any order
 )
 
-// ahead is how far a file is being read and opened.
+// ahead is how far a file is being read and brought nearer.
 type ahead struct {
 	end  atomic.Int64 // of the last read
-	to   atomic.Int64 // what lies before is in the cache, or was
+	from atomic.Int64 // what lies from here on
+	to   atomic.Int64 // and before there is near, or was
 	busy atomic.Bool
 }
 
-// openAhead opens what follows in the background once a file is read in order: opening blocks takes a core, and the
-// program that reads has another one.
-func (f *FS) openAhead(a *ahead, s sealed, off, end int64) {
+func (a *ahead) has(from, to int64) bool { return from >= a.from.Load() && to <= a.to.Load() }
+
+// readAhead brings nearer what follows, in the background, once a file is read in order: opening blocks takes a core, and the
+// program that reads has another one; a spill file comes from the disk in larger pieces than the kernel asks for.
+func (f *FS) readAhead(a *ahead, c prefetcher, size, off, end int64) {
 	last := a.end.Swap(end)
 	if jump := off - last; jump < -aheadSlack || jump > aheadSlack {
 		a.to.Store(end)
+		a.from.Store(end)
 		return
 	}
 	from := max(a.to.Load(), end)
-	to := min(end+aheadWindow, s.Size())
-	if to-from < aheadWindow/2 && to < s.Size() || from >= to || !a.busy.CompareAndSwap(false, true) {
+	to := min(end+aheadWindow, size)
+	if to-from < aheadWindow/2 && to < size || from >= to || !a.busy.CompareAndSwap(false, true) {
 		return
 	}
 	f.aheads.Go(func() {
-		s.Prefetch(from, to)
+		c.Prefetch(from, to)
 		a.to.Store(to)
 		a.busy.Store(false)
 	})

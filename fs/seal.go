@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -360,8 +359,10 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 	defer f.blocks.Hold()()
 	done := make([]ipld.Content, len(batch))
 	aside := make([]bool, len(batch))
+	m := f.newManners(ctx)
 	for i, p := range batch {
-		c, err := p.write(ctx)
+		m.rest()
+		c, err := p.write(ctx, m)
 		if errors.Is(err, ErrDamaged) || errors.Is(err, ipld.ErrDamaged) || errors.Is(err, ipld.ErrNotFound) {
 			f.damage.add(p.vol, p.rec.File, err)
 			f.log.Error("content can't be sealed", "version", fmt.Sprintf("%x", p.id[:4]), "err", err)
@@ -396,14 +397,14 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 }
 
 // write seals the bytes. It holds no lock meanwhile: only the sealing goroutine, which runs it, takes them away.
-func (p *pending) write(ctx context.Context) (ipld.Content, error) {
+func (p *pending) write(ctx context.Context, m *manners) (ipld.Content, error) {
 	if as := p.sealedForm(); as != nil {
 		return *as, nil
 	}
 	if p.lost {
 		return p.lostContent(ctx)
 	}
-	var r io.ReaderAt = &p.bytes
+	r := politeReader{&p.bytes, m}
 	// Of an edit in memory nobody knows what differs from its base: all of it is cut anew.
 	if p.bytes.spill != nil {
 		old := &ipld.Content{} // holes cost nothing

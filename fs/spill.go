@@ -223,6 +223,19 @@ func (p *spill) readAt(b []byte, off int64) error {
 	return p.use(func(f vfs.File) error { return p.sums.readAt(f, b, off) })
 }
 
+// prefetchPart is how much the kernel reads ahead at once.
+const prefetchPart = 256 << 10
+
+// prefetch has the kernel read bytes that are about to be read. It is advice: who reads them gets their errors.
+func (p *spill) prefetch(from, to int64) {
+	_ = p.use(func(f vfs.File) error {
+		for ; from < to; from += prefetchPart {
+			_ = f.Prefetch(from, min(prefetchPart, to-from))
+		}
+		return nil
+	})
+}
+
 // sync makes all that was written durable. The name is durable too: the folder is synced with it. ErrDamaged tells, once, that the
 // disk lost some of it; the rest is durable, and who reads what is lost gets that error again.
 func (p *spill) sync() error {
