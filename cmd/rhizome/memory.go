@@ -3,16 +3,12 @@ package main
 import (
 	"os"
 	"runtime"
-	"runtime/debug"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// collectAt is how many percent of what lives may be garbage: much of what lives is caches without pointers, which
-	// cost nothing to collect and would let as much garbage stand beside them.
-	collectAt = 50
 	// hugeHeap is how much of the heap, from its beginning, is in huge pages: about what a busy mount uses, with the
 	// database's tables in memory.
 	hugeHeap = 128 << 20
@@ -24,7 +20,7 @@ func tuneMemory() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	debug.SetGCPercent(collectAt)
+	limitGarbage()
 	adviseHuge()
 }
 
