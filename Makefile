@@ -68,7 +68,7 @@ fuzz:
 	./scripts/fuzz $(SECONDS)
 
 bench:
-	$(GO) test -run '^$$' -bench . ./internal/store ./eventlog ./fs/... ./ipld ./raftstore ./internal/daemon
+	$(GO) test -run '^$$' -bench . ./internal/store ./eventlog ./fs/... ./ipld ./raftstore ./internal/daemon ./tests
 
 clean:
 	rm -rf bin
