@@ -83,8 +83,12 @@ func TestUnsealedMovesSurviveRestart(t *testing.T) {
 		r.must(r.fs.Rename(r.vol, fmt.Sprint("a", i), r.vol, fmt.Sprintf(".a%d.swp", i), 0))
 		r.must(r.fs.Rename(r.vol, fmt.Sprintf(".b%d.swp", i), r.vol, fmt.Sprint("b", i), 0))
 	}
+	late := map[string]byte{} // written later, to spill files that must be nobody else's
 	check := func() {
 		t.Helper()
+		for name, seed := range late {
+			r.expect(r.vol, name, pattern(memLimit+1, seed))
+		}
 		for i, size := range crossSizes {
 			r.expect(r.vol, fmt.Sprintf(".a%d.swp", i), pattern(size, 1))
 			r.expect(r.vol, fmt.Sprint("b", i), pattern(size, 2))
@@ -92,13 +96,23 @@ func TestUnsealedMovesSurviveRestart(t *testing.T) {
 		r.check()
 	}
 	check()
-	for range 3 {
+	batch := r.fs.seal.take()
+	stand := slices.DeleteFunc(slices.Clone(batch), func(p *pending) bool { return p.bytes.base == nil })
+	r.fs.seal.back(stand)
+	r.must(r.fs.sealAll(t.Context(), slices.DeleteFunc(batch, func(p *pending) bool { return p.bytes.base != nil })))
+	for i := range 3 {
 		r.reopen()
 		check()
+		for k := range 6 {
+			name := fmt.Sprintf("late%d.%d", i, k)
+			late[name] = byte(len(late))
+			r.put(r.vol, name, pattern(memLimit+1, late[name]))
+		}
 		if batch := r.fs.seal.take(); len(batch) > 0 { // one of them only
 			r.fs.seal.back(batch[1:])
 			r.must(r.fs.sealAll(t.Context(), batch[:1]))
 		}
+		r.must(r.fs.Sync())
 		check()
 	}
 	r.seal()

@@ -157,7 +157,6 @@ func (v *Volume) layer(l *layered, rec editRecord, id tree.VersionID) error {
 		})
 	}
 	l.spill = v.fs.spills.existing(rec.Spill, rec.Boot == "")
-	l.spill.unsynced = len(rec.Have) > 0
 	l.have, l.holes = rec.Have, rec.Holes
 	l.below = rec.Below
 	base, err := v.base(rec)

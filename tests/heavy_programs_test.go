@@ -137,7 +137,7 @@ const tarSparse = `
 
 // What a backup reads: some thousand files, a large one, a link, a fifo.
 const backedUp = `
-	mkdir src && cp -a "$(go env GOROOT)/src/net" "$(go env GOROOT)/src/cmd/compile" src && head -c 100000000 /dev/urandom >src/big
+	mkdir src && cp -a "$(go env GOROOT)/src/net" "$(go env GOROOT)/src/cmd/compile" src && head -c 30000000 /dev/urandom >src/big
 	ln -s net src/link && mkfifo src/fifo && ln src/big src/hard && truncate -s 50M src/sparse`
 
 // A second backup finds nothing changed; what is restored is the same; and a store of backups in the mount works as well.
@@ -172,8 +172,9 @@ const reflink = `
 const gioTrash = `
 	head -c 3000000 /dev/urandom >one && mkdir -p two/sub && cp one two/sub/three && sha256sum one two/sub/three >"$OUT/sums"
 	numbers() { find one two -printf '%p %i\n' | sort; } && numbers >"$OUT/numbers"
+	export here="$PWD" XDG_DATA_HOME="$OUT/data" XDG_RUNTIME_DIR="$OUT/run" && mkdir -m 700 "$OUT/data" "$OUT/run"
 	gio trash one two && test ! -e one && test ! -e two
-	export here="$PWD" XDG_DATA_HOME="$OUT/data" && dbus-run-session -- sh -eu >/dev/null 2>"$OUT/said" <<-'X'
+	dbus-run-session -- sh -eu >/dev/null 2>"$OUT/said" <<-'X'
 		gio trash --list 2>/dev/null >"$OUT/list"
 		for f in one two; do
 			grep -qP "\t$here/$f\$" "$OUT/list" && gio trash --restore "$(grep -P "\t$here/$f\$" "$OUT/list" | cut -f 1)"
