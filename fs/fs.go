@@ -251,6 +251,7 @@ func (f *FS) Sync() error {
 func (f *FS) Finish() error {
 	var first error
 	f.aheads.Wait()
+	f.spills.flowing.Wait()
 	for _, n := range f.table.edits() {
 		if err := f.endEdit(n, true); err != nil && first == nil {
 			first = err

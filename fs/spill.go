@@ -39,12 +39,15 @@ type spill struct {
 	users    int  // calls that use file now
 	unsynced bool // written to since the last sync
 	gone     bool
+	flow     flow
 }
 
 // spills keeps a bounded number of descriptors open over all spill files.
 type spills struct {
 	st  *store.Store
 	mem atomic.Int64 // bytes of edits, and of versions that wait for sealing, which are in memory instead
+
+	flowing sync.WaitGroup // what asks the kernel to write
 
 	mu     sync.Mutex
 	next   uint64
@@ -213,7 +216,11 @@ func (p *spill) writeAt(b []byte, off int64) error {
 		err := p.sums.writeAt(f, b, off)
 		p.set.mu.Lock()
 		p.unsynced = true
+		from, size := p.flow.add(off, int64(len(b)))
 		p.set.mu.Unlock()
+		if size > 0 {
+			p.flowOut(from, size)
+		}
 		return err
 	})
 }
