@@ -49,8 +49,11 @@ func TestCrashWhileAllRuns(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					defer r.fs.Forget(e.Node, 1)
-					defer r.fs.Release(e.Node, true)
+					defer func() {
+						r.fs.Release(e.Node, true)
+						handed[w].Store(int64(i)) // what is not closed was promised to nobody
+						r.fs.Forget(e.Node, 1)
+					}()
 					b := generation(sizes[rng.IntN(len(sizes))], i)
 					for off := 0; off < len(b); off += 64 << 10 {
 						if _, err := r.fs.Write(e.Node, b[off:min(off+64<<10, len(b))], int64(off)); err != nil {
@@ -66,7 +69,6 @@ func TestCrashWhileAllRuns(t *testing.T) {
 					if err := r.fs.Rename(r.vol, tmp, r.vol, fmt.Sprint("w", w), 0); err != nil {
 						return err
 					}
-					handed[w].Store(int64(i))
 					if fsync {
 						if err := r.fs.Fsync(r.vol); err != nil {
 							return err

@@ -1,6 +1,10 @@
 package fs
 
-import "github.com/cockroachdb/pebble/v2/vfs"
+import (
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rhizome-fs/rhizome/internal/store"
+)
 
 // flowBytes is after how many bytes written in order the kernel is asked to bring them to the disk. By itself it begins half a
 // minute later, and then the fsync that ends a large copy waits for all of it.
@@ -25,10 +29,8 @@ func (w *flow) add(off, n int64) (from, size int64) {
 // flowOut has the kernel begin to write size bytes to the disk, which makes nothing durable. It does not wait.
 func (p *spill) flowOut(from, size int64) {
 	p.set.flowing.Go(func() {
-		_ = p.use(func(f vfs.File) error { // what fails is told to who syncs
-			if fd := f.Fd(); fd != vfs.InvalidFd {
-				startWriteback(fd, from, size)
-			}
+		_ = p.use(func(f vfs.File) error {
+			store.StartWriteback(f, from, size)
 			return nil
 		})
 	})

@@ -27,6 +27,7 @@ type Conn struct {
 	loop    *loop
 	notes   *notifier
 	serving atomic.Bool   // Serve was called, or never may be any more
+	tooLate atomic.Bool   // the mount was taken back before Serve was called
 	done    chan struct{} // closed when Serve is over, or the connection was closed unserved
 }
 
@@ -108,7 +109,8 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 var ErrServed = errors.New("served already")
 
 // Serve answers the kernel through raw until the mount is gone, by whatever hand, and all handlers have returned;
-// then it calls raw.OnUnmount and closes the connection. It may be called once. raw.Init is never called.
+// then it calls raw.OnUnmount and closes the connection. If the mount is gone already nothing is asked. It may be called once.
+// raw.Init is never called.
 //
 // Handlers run concurrently. Their cancel channel is closed when the calling program is interrupted and when the
 // mount goes away; a handler that waits for anything must heed it. A handler that panics ends the process: what it
@@ -118,6 +120,10 @@ var ErrServed = errors.New("served already")
 // a handler leaves to it does not keep the calling program waiting.
 func (c *Conn) Serve(raw fuse.RawFileSystem) error {
 	if !c.serving.CompareAndSwap(false, true) {
+		if c.tooLate.CompareAndSwap(true, false) {
+			raw.OnUnmount()
+			return nil
+		}
 		return fmt.Errorf("serve %s: %w", c.dir, ErrServed)
 	}
 	if r, ok := raw.(interface{ Replied() }); ok {

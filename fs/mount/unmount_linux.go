@@ -56,6 +56,7 @@ func (c *Conn) take(how func(dir string) error) error {
 // connection is cut.
 func (c *Conn) finish(patience time.Duration) {
 	if c.serving.CompareAndSwap(false, true) {
+		c.tooLate.Store(true)
 		c.loop.close()
 		close(c.done)
 		return

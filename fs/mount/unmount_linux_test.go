@@ -169,6 +169,9 @@ func TestUnmountUnserved(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-c.Done()
+		if err := c.Serve(newMemFS()); err != nil { // who was about to serve it finds it gone
+			t.Fatal(err)
+		}
 		wantErr(t, c.Serve(newMemFS()), ErrServed)
 	}
 }
