@@ -87,16 +87,19 @@ func (s *Store) handLocked(b *pebble.Batch) (uint64, error) {
 	if s.closed {
 		return 0, ErrClosed
 	}
-	s.settleLocked()
 	n := recordHeader + len(b.Repr()) + 64
 	if s.trouble.any.Load() {
 		if err := s.refuseLocked(n); err != nil {
 			return 0, err
 		}
 	}
-	// Making room may let go of the lock for a while, so it comes before the position.
+	// Making room may let go of the lock for a while, in which others hand theirs: so it comes before all else.
 	if err := s.makeRoomLocked(n); err != nil {
 		return 0, explain(err)
+	}
+	s.settleLocked()
+	if s.dead.Load() {
+		return 0, s.trouble.of(partLog)
 	}
 	pos := s.pos.Load() + 1
 	if err := setPosition(b, pos); err != nil {
@@ -182,6 +185,7 @@ var errNotMerged = errors.New("the database's tables can't be merged")
 // keepPaceLocked waits for the database's tables if they are too far behind, or says why they stay so.
 func (s *Store) keepPaceLocked() error {
 	for !s.closed {
+		s.settleLocked() // the tables can't have it before
 		switch {
 		case s.unflushedLocked() > maxUnflushed:
 			for _, p := range []Part{partFlush, partManifest} {

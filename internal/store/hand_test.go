@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -74,5 +75,31 @@ func TestMendWithHanded(t *testing.T) {
 		t.Errorf("%d batches are there, want 2", n)
 	}
 	mustClose(t, after)
+	mustClose(t, s)
+}
+
+// What is handed while another batch waits for room in the log is applied, too.
+func TestHandWhileAnotherWaitsForRoom(t *testing.T) {
+	s := mustOpen(t, "home", vfs.NewCrashableMem())
+	hand(t, s, 1)
+	s.wal.mu.Lock() // no segment is made
+	large := make(chan error)
+	go func() {
+		_, err := s.Hand(entry(t, s, 3, smallSegment))
+		large <- err
+	}()
+	for waits := false; !waits; runtime.Gosched() {
+		s.mu.Lock()
+		waits = s.starved
+		s.mu.Unlock()
+	}
+	hand(t, s, 2)
+	s.wal.mu.Unlock()
+	if err := <-large; err != nil {
+		t.Fatal(err)
+	}
+	if n := history(t, s); n != 3 {
+		t.Errorf("%d batches are there, want 3", n)
+	}
 	mustClose(t, s)
 }
