@@ -163,9 +163,9 @@ func (l *Log) Snapshot(fn func(r Reader)) error {
 	return r.err
 }
 
-// Local runs fn on this device's own keys, without a lock.
+// Local runs fn on this device's own keys, without a lock: each read sees what was changed before it.
 func (l *Log) Local(fn func(r Reader)) error {
-	r := newDBState(l.db(), volumePrefix(localSpace, l.volume))
+	r := newDBState(current{l.store}, volumePrefix(localSpace, l.volume))
 	fn(r)
 	return r.err
 }

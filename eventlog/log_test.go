@@ -214,3 +214,22 @@ func TestUpdateIsOnDiskAfterWait(t *testing.T) {
 		t.Errorf("an update that did nothing: %v", err)
 	}
 }
+
+// A walk of the device-local keys sees at each read what was changed before it.
+func TestLocalIsCurrent(t *testing.T) {
+	r := memReplica(t, newVolume(t, 1), 0, nil)
+	err := r.Local(func(s Reader) {
+		if _, err := r.Update(func(tx *Tx) error {
+			tx.SetLocal([]byte("k"), []byte("v"))
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if v, _ := s.Get([]byte("k")); string(v) != "v" {
+			t.Errorf("the key is %q, as it was before a change that was acknowledged", v)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
