@@ -37,7 +37,7 @@ func soakFor(t *testing.T, moment time.Duration) (time.Time, uint64) {
 func TestFsx(t *testing.T) {
 	t.Parallel()
 	r := newRig(t).start()
-	until, seed := soakFor(t, 3*time.Second)
+	until, seed := soakFor(t, 3*time.Second/2)
 	r.bound(time.Until(until) + rigBound)
 	ops, n := 0, 0
 	for ; n == 0 || time.Now().Before(until); n++ {

@@ -59,7 +59,7 @@ func TestCrashGit(t *testing.T) {
 	write(t, r.user+"/.gitconfig", []byte("[user]\nname = A\nemail = a@example.org\n"))
 	r.sh(r.user, `
 		git init -q repo && cd repo
-		for i in $(seq 100); do mkdir -p d$((i % 5)); seq $i $((i * 9)) >d$((i % 5))/f$i; done
+		for i in $(seq 50); do mkdir -p d$((i % 5)); seq $i $((i * 9)) >d$((i % 5))/f$i; done
 		head -c 900000 /dev/urandom >big && git add . && git commit -qm first
 		cp -r . "$M/unsaved" && git clone -q . "$M/clone" && cd "$M/clone"
 		echo work >>d1/f1 && git commit -qam work`)

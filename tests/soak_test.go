@@ -30,7 +30,7 @@ const (
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	r := newRig(t).start()
-	until, seed := soakFor(t, 3*time.Second)
+	until, seed := soakFor(t, 3*time.Second/2)
 	r.bound(time.Until(until) + rigBound)
 	var all sync.WaitGroup
 	said := make([]string, soakers)
