@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -216,8 +215,8 @@ func (tx *Tx) putEvent(n LocalSeq, e Event, held bool) {
 // GetLocal returns a device-local value: one that is no part of the state and that no rebase takes back.
 func (tx *Tx) GetLocal(key []byte) ([]byte, bool) { return tx.local.Get(key) }
 
-// SetLocal sets a device-local value.
-func (tx *Tx) SetLocal(key, val []byte) { tx.local.overwrite(key, bytes.Clone(val), true) }
+// SetLocal sets a device-local value. val must stay as it is until Update returns.
+func (tx *Tx) SetLocal(key, val []byte) { tx.local.overwrite(key, val, true) }
 
 // DeleteLocal deletes a device-local value.
 func (tx *Tx) DeleteLocal(key []byte) { tx.local.overwrite(key, nil, false) }

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -230,7 +231,7 @@ func treeKey(key []byte) []byte {
 }
 
 func (s localState) Get(key []byte) ([]byte, bool) { return s.tx.GetLocal(treeKey(key)) }
-func (s localState) Set(key, val []byte)           { s.tx.SetLocal(treeKey(key), val) }
+func (s localState) Set(key, val []byte)           { s.tx.SetLocal(treeKey(key), bytes.Clone(val)) }
 func (s localState) Delete(key []byte)             { s.tx.DeleteLocal(treeKey(key)) }
 func (s localState) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
 	s.tx.ScanLocal(treeKey(prefix), treeKey(from), func(k, v []byte) bool { return fn(k[1:], v) })
