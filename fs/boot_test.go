@@ -111,3 +111,36 @@ func TestLostBytesStayLost(t *testing.T) {
 	after.seal()
 	after.expect(after.vol, "f", old)
 }
+
+// A program that empties its open file and writes it anew, again and again, has the disk keep no more than what it wrote last and what
+// an fsync promised.
+func TestEmptiedAgainAndAgain(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	r := rigOn(t, disk)
+	n := r.create(r.vol, "a")
+	promised := pattern(memLimit+1, 1)
+	r.write(n, 0, promised)
+	r.must(r.fs.Fsync(n))
+	zero := int64(0)
+	for i := range 5 {
+		_, err := r.fs.SetAttr(n, Changes{Size: &zero}, true)
+		r.must(err)
+		r.write(n, 0, pattern(memLimit+1, byte(i)))
+	}
+	r.must(r.fs.spills.reap())
+	names, err := r.disk.List(r.st.Path(spillDir))
+	r.must(err)
+	if len(names) != 2 {
+		t.Errorf("spill files: %v, want 2", names)
+	}
+	r.same("written", r.bytesOf(n), pattern(memLimit+1, 4))
+	// What was promised is still there for a start after a crash.
+	after := &rig{tb: t, boot: "two", keys: r.keys, clock: r.clock, disk: disk.CrashClone(vfs.CrashCloneCfg{})}
+	r.done(n)
+	r.seal()
+	r.settled()
+	r.close()
+	after.open()
+	defer after.close()
+	after.expect(after.vol, "a", promised)
+}

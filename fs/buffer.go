@@ -196,14 +196,19 @@ func (b *buffer) truncate(size int64) error {
 
 // empty is truncate(0): it reads nothing of what was there.
 func (b *buffer) empty() error {
-	if b.spill != nil {
+	var err error
+	switch {
+	case b.spill == nil:
+	case b.journaled && b.journal.spill == b.spill:
 		b.retired = append(b.retired, b.spill)
+	default: // or a program that empties its file again and again would fill the disk
+		err = b.spill.remove()
 	}
 	b.spill, b.have, b.holes, b.held = nil, nil, nil, 0
 	b.mem, b.base, b.below, b.size = []byte{}, nil, 0, 0
 	b.count()
 	b.unsynced, b.shrunk = nil, true
-	return nil
+	return err
 }
 
 // zero makes [off, off+n) a hole, up to the end of the file.

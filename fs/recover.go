@@ -195,7 +195,7 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 		if err := v.layer(&b.layered, rec, tree.VersionID{}); err != nil {
 			return err
 		}
-		b.baseVer, b.held = rec.Base, b.have.total()
+		b.baseVer, b.held, b.journal.spill = rec.Base, b.have.total(), b.spill
 	} else {
 		b.mem = []byte{}
 	}
