@@ -11,7 +11,10 @@ import (
 const flowBytes = 8 << 20
 
 // A flow is what is being written in order, and the kernel was not asked for yet.
-type flow struct{ from, end int64 }
+type flow struct {
+	from, end int64
+	asking    bool // the kernel is being asked, which takes as long as the disk has no room for more: it is asked for the rest later
+}
 
 // add notes a write of n bytes. It returns what is to be brought to the disk, if there is enough of it.
 func (w *flow) add(off, n int64) (from, size int64) {
@@ -19,10 +22,10 @@ func (w *flow) add(off, n int64) (from, size int64) {
 		w.from = off
 	}
 	w.end = off + n
-	if w.end-w.from < flowBytes {
+	if w.end-w.from < flowBytes || w.asking {
 		return 0, 0
 	}
-	from, w.from = w.from, w.end
+	from, w.from, w.asking = w.from, w.end, true
 	return from, w.end - from
 }
 
@@ -33,5 +36,8 @@ func (p *spill) flowOut(from, size int64) {
 			store.StartWriteback(f, from, size)
 			return nil
 		})
+		p.set.mu.Lock()
+		p.flow.asking = false
+		p.set.mu.Unlock()
 	})
 }
