@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
@@ -23,7 +24,7 @@ var (
 	// errChanged says that others have changed what was about to move.
 	errChanged = errors.New("what moves has changed")
 	// errMoved says that something moved from one tree to the other before it was locked.
-	errMoved = errors.New("moved meanwhile")
+	errMoved = fmt.Errorf("moved meanwhile: %w", ErrBusy)
 )
 
 // A crossing is a rename from one tree to the other.
@@ -63,11 +64,16 @@ func (f *FS) cross(m move) error {
 	return ErrCrossVolume // mv copies
 }
 
-// whileCrossing calls fn again if it did not find something that may have been moving between two trees meanwhile.
+// whileCrossing calls fn again if it did not find something that may have been moving between two trees meanwhile, or if it found
+// something in another tree than where it then was: a directory may have got another name, for which other rules hold.
 func (f *FS) whileCrossing(fn func() error) error {
-	for {
+	for tries := 1; ; tries++ {
 		before := f.crossings.Load()
-		if err := fn(); !errors.Is(err, ErrNotExist) && err != errMoved || !f.crossedSince(before) {
+		err := fn()
+		if err != errMoved && !errors.Is(err, ErrNotExist) {
+			return err
+		}
+		if !f.crossedSince(before) && (err != errMoved || tries >= crossTries) {
 			return err
 		}
 	}

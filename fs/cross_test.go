@@ -348,3 +348,20 @@ func TestOthersDuringCrossings(t *testing.T) {
 	}
 	r.check()
 }
+
+// What a new name of its directory makes device-local, or no longer, while it is renamed is looked for again.
+func TestRenameLooksAgain(t *testing.T) {
+	r := newRig(t)
+	calls := 0
+	r.must(r.fs.whileCrossing(func() error {
+		if calls++; calls == 1 {
+			return errMoved
+		}
+		return nil
+	}))
+	calls = 0
+	r.wants(r.fs.whileCrossing(func() error { calls++; return errMoved }), ErrBusy)
+	if calls != crossTries {
+		t.Errorf("%d tries, want %d", calls, crossTries)
+	}
+}

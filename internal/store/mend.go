@@ -28,9 +28,9 @@ func (s *Store) mend(why error) error {
 		return err // it was tried
 	}
 	s.mu.Lock()
-	cur := s.cur
+	cur, suspect := s.cur, s.cur.suspect
 	s.mu.Unlock()
-	if !cur.suspect {
+	if !suspect {
 		return nil // somebody else has mended it
 	}
 	return s.mendHeld(cur, why)
