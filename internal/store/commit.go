@@ -168,6 +168,9 @@ func (s *Store) makeRoomLocked(n int) error {
 		s.nextErr = nil // of an earlier time
 		cur := s.cur
 		for s.next == nil && s.nextErr == nil && s.cur == cur {
+			if s.closed {
+				return ErrClosed
+			}
 			s.starved = true
 			s.keeper.wake()
 			s.ready.Wait()

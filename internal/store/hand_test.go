@@ -78,21 +78,28 @@ func TestMendWithHanded(t *testing.T) {
 	mustClose(t, s)
 }
 
-// What is handed while another batch waits for room in the log is applied, too.
-func TestHandWhileAnotherWaitsForRoom(t *testing.T) {
-	s := mustOpen(t, "home", vfs.NewCrashableMem())
-	hand(t, s, 1)
-	s.wal.mu.Lock() // no segment is made
-	large := make(chan error)
+// handLarge hands a batch that waits for another segment, which is not made before s.wal.mu is free.
+func handLarge(t *testing.T, s *Store, n int) <-chan error {
+	s.wal.mu.Lock()
+	done := make(chan error, 1)
+	b := entry(t, s, n, smallSegment)
 	go func() {
-		_, err := s.Hand(entry(t, s, 3, smallSegment))
-		large <- err
+		_, err := s.Hand(b)
+		done <- err
 	}()
 	for waits := false; !waits; runtime.Gosched() {
 		s.mu.Lock()
 		waits = s.starved
 		s.mu.Unlock()
 	}
+	return done
+}
+
+// What is handed while another batch waits for room in the log is applied, too.
+func TestHandWhileAnotherWaitsForRoom(t *testing.T) {
+	s := mustOpen(t, "home", vfs.NewCrashableMem())
+	hand(t, s, 1)
+	large := handLarge(t, s, 3)
 	hand(t, s, 2)
 	s.wal.mu.Unlock()
 	if err := <-large; err != nil {
@@ -102,4 +109,20 @@ func TestHandWhileAnotherWaitsForRoom(t *testing.T) {
 		t.Errorf("%d batches are there, want 3", n)
 	}
 	mustClose(t, s)
+}
+
+// Nobody waits for room in a log that is being closed: closing may wait for them.
+func TestCloseWhileSomebodyWaitsForRoom(t *testing.T) {
+	s := mustOpen(t, "home", vfs.NewCrashableMem())
+	hand(t, s, 1)
+	large := handLarge(t, s, 2)
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	if err := <-large; !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	s.wal.mu.Unlock()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
 }

@@ -128,6 +128,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
+	s.ready.Broadcast() // the keeper itself may be waiting, in a function of OnFlush
 	s.keeper.stop()
 	err := s.lastSync()
 	return errors.Join(err, s.release(err == nil && s.Health() == nil && !s.reserve.exhausted()))
