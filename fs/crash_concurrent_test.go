@@ -84,7 +84,11 @@ func TestCrashWhileAllRuns(t *testing.T) {
 		})
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
-	for k := range 9 {
+	deaths := 9
+	if raced {
+		deaths = 3
+	}
+	for k := range deaths {
 		for until := onDisk[k%writers].Load() + 3; onDisk[k%writers].Load() < until && !t.Failed(); {
 			_ = r.st.Sync()
 		}
