@@ -77,8 +77,8 @@ func TestChurn(t *testing.T) {
 			}
 		}
 	})
-	r.grows("a page of 4 MiB changed and closed, 50 times", 50*(256<<10), func() {
-		for range 50 {
+	r.grows("a page of 4 MiB changed and closed, 20 times", 20*(256<<10), func() {
+		for range 20 {
 			f, err := os.OpenFile(r.me("big"), os.O_RDWR, 0)
 			if err == nil {
 				_, err = f.WriteAt(noise(from, 4096), int64(from.Uint64()%(size-4096)))
@@ -109,8 +109,8 @@ func TestChurnOfDatabase(t *testing.T) {
 		transactions int
 		most         int64
 	}{
-		{"wal", 1500, 16 << 20},           // stays open: hardly a version
-		{"delete", 200, 200 * (64 << 10)}, // each transaction closes a journal, which is a version of that file
+		{"wal", 600, 16 << 20},          // stays open: hardly a version
+		{"delete", 80, 80 * (64 << 10)}, // each transaction closes a journal, which is a version of that file
 	} {
 		var script strings.Builder
 		fmt.Fprintf(&script, "PRAGMA journal_mode=%s; PRAGMA synchronous=NORMAL; CREATE TABLE t(k INTEGER PRIMARY KEY, v BLOB);\n", c.mode)

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var unmountMiB = flag.Int("unmount-mib", 16, "how many MiB are copied in before TestUnmountUnderLoad ends the daemon")
+var unmountMiB = flag.Int("unmount-mib", 8, "how many MiB are copied in before TestUnmountUnderLoad ends the daemon")
 
 // slowUnmount is no promise, 10 s is: the machine that tests may be slow.
 const slowUnmount = 60 * time.Second
