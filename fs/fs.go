@@ -98,7 +98,7 @@ type Invalidator interface {
 
 // New makes an FS without identities. Nothing runs until Run.
 func New(o Options) (*FS, error) {
-	sp, err := newSpills(o.Store)
+	sp, err := newSpills(o.Store, o.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -55,8 +56,10 @@ type spills struct {
 	doomed []*spill   // removed, but a record that a power loss brings back may name them
 }
 
-func newSpills(st *store.Store) (*spills, error) {
-	s := &spills{st: st, open: list.New()}
+// newSpills begins to count at the microsecond of the start: a record may name a file that is not there, of which the folder
+// says nothing, and its number must not come to be another file's, which would go with the record.
+func newSpills(st *store.Store, now time.Time) (*spills, error) {
+	s := &spills{st: st, open: list.New(), next: uint64(max(now.UnixMicro(), 0))}
 	if err := st.FS().MkdirAll(st.Path(spillDir), 0o700); err != nil {
 		return nil, fmt.Errorf("make spill folder: %w", err)
 	}
