@@ -23,6 +23,7 @@ var edges = map[string]string{
 	"internal/dagcbor":   "",
 	"internal/store":     "",
 	"internal/control":   "",
+	"internal/when":      "",
 
 	"identity":       "internal/dagcbor",
 	"ipld":           "internal/dagcbor internal/store",
@@ -35,15 +36,15 @@ var edges = map[string]string{
 	"sync":      "eventlog identity ipld internal/dagcbor internal/store",
 	"fs/tree":   "eventlog identity ipld internal/dagcbor",
 
-	"fs":       "fs/tree eventlog identity ipld internal/dagcbor internal/store",
-	"fs/mount": "fs",
+	"fs":       "fs/tree eventlog identity ipld internal/dagcbor internal/store internal/when",
+	"fs/mount": "fs internal/when",
 
 	// The only wiring.
-	"internal/daemon": "internal/control fs/mount fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/store",
-	"cmd/rhizome":     "internal/daemon internal/control",
+	"internal/daemon": "internal/control fs/mount fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/store internal/when",
+	"cmd/rhizome":     "internal/daemon internal/control internal/when",
 
 	// All but cmd; only tests import it.
-	"internal/sim": "fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/store",
+	"internal/sim": "fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/store internal/when",
 	"tests":        "",
 }
 
