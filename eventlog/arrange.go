@@ -22,6 +22,7 @@ type change struct {
 	committed []*node
 	newFeed   Feed // of this device from now on
 	own       bool // a frame of this device arrives that this log did not cut
+	replay    bool // what is new is of the past: see CommitPast
 }
 
 // arrange makes one change of the order: work says what arrives and what is committed; arrange brings the
@@ -191,12 +192,16 @@ func (c *change) apply() error {
 		c.marks.Plain = l.next
 	}
 	put(c.batch, l.ks.kind(kindMarks), &c.marks)
+	if l.time.last.Era != 0 {
+		l.time.put(c.batch, l.ks, l.time.last)
+	}
 	b := c.batch
 	c.batch = nil
 	done, err := l.store.Begin(b)
 	if err != nil {
 		return err
 	}
+	l.time.saved = l.time.last.Era != 0
 	l.marks, l.feed, l.self = c.marks, c.newFeed, Author{c.newFeed.ID(), c.newFeed.Device}
 	return done.Wait(store.Applied)
 }

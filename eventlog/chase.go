@@ -136,6 +136,7 @@ func (ch *chase) again(late []*unit) error {
 			return err
 		}
 		ch.c.putUndo(u)
+		ch.c.correct(u)
 		ch.touched.add(u.before)
 		ch.touched.add(u.undo)
 	}

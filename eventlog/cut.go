@@ -184,11 +184,12 @@ func (l *Log) commitCut(b *pebble.Batch, n int) error {
 	m := l.marks
 	m.First += LocalSeq(n)
 	put(b, l.ks.kind(kindMarks), &m)
+	l.time.put(b, l.ks, l.time.last)
 	done, err := l.store.Begin(b)
 	if err != nil {
 		l.stale = true
 		return err
 	}
-	l.marks = m
+	l.marks, l.time.saved = m, true
 	return done.Wait(store.Applied)
 }

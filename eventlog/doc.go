@@ -20,6 +20,13 @@
 // undo: the before-image of every key that it changed, and its footprint (the keys that it read, in vain or not, and the prefixes that it
 // scanned). When the order changes, the units whose footprints touch nothing that moved stay as they are; see reorder.
 //
+// # History
+//
+// A moment is a place between two changes of the state on this device, by its clock. With every change the log writes facts: what each
+// changed key had until that moment, if the reducer says that it matters. The state at a moment is, for each key, the first fact behind
+// it, else what stands there now; so the past is read like the present, however long ago. A rebase is one change, at the moment when it
+// began. History is this device's own: how the state was shown here.
+//
 // # Guarantees
 //
 // Every change is one batch of the database: event, state, undo and device-local keys, or frames, marks and the

@@ -80,6 +80,9 @@ type Reducer interface {
 	// Coalesce returns events that have the same outcome to the byte, on any state that knows none of the ids
 	// that es draw, and are as few as can be. It drops nothing that a close ended, on states that know them too.
 	Coalesce(es []Event) []Event
+	// Remembers reports whether history is to know what stood behind key before a change; ok: something did. It need not know it of
+	// what is only found by something else that it knows, if it never changes, or was not there.
+	Remembers(key []byte, ok bool) bool
 	// Needs returns the blocks that e names.
 	Needs(e Event) []ipld.CID
 }

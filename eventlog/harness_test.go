@@ -94,6 +94,8 @@ func (register) Coalesce(es []Event) []Event {
 	return out
 }
 
+func (register) Remembers([]byte, bool) bool { return true }
+
 func (register) Needs(e Event) []ipld.CID {
 	if len(e.Body) != 34 || e.Body[0] != opBlock {
 		return nil

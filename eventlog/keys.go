@@ -21,6 +21,8 @@ const (
 	kindCommitted = 'c' // Index, place in the entry -> hash
 	kindHead      = 'h' // feed, hash -> headRecord
 	kindMarks     = 'a' // -> marks
+	kindFact      = 'y' // the reducer's key, escaped; moment -> what the key had until then
+	kindEra       = 'r' // number -> era
 )
 
 // localSpace is the first byte of the keys that belong to this device alone.
@@ -67,6 +69,8 @@ func (k keyspace) committed(i Index, place uint32) []byte {
 func (k keyspace) head(f FeedID, h FrameHash) []byte {
 	return append(append(k.kind(kindHead), f[:]...), h[:]...)
 }
+
+func (k keyspace) era(n uint32) []byte { return binary.BigEndian.AppendUint32(k.kind(kindEra), n) }
 
 // after returns the first key that does not begin with prefix, or nil if there is none.
 func after(prefix []byte) []byte {

@@ -27,7 +27,7 @@ type Options struct {
 	Member  func(identity.DeviceID) bool
 	Reducer Reducer
 	Rand    io.Reader
-	Now     func() time.Time
+	Now     func() time.Time // the clock of moments; nil: time.Now
 	Logger  *slog.Logger
 }
 
@@ -42,6 +42,7 @@ type Log struct {
 	reducer Reducer
 	rand    io.Reader
 	logger  *slog.Logger
+	now     func() time.Time
 	packer  packer
 	few     LocalSeq  // fewEvents, but in tests
 	readers sync.Pool // of *dbState, on the state
@@ -62,6 +63,7 @@ type Log struct {
 	marks    marks    // changed under both locks
 	next     LocalSeq // INVARIANT: the unframed events are marks.First ... next-1, without a gap
 	held     map[LocalSeq]bool
+	time     timeline
 	rebasing bool          // a rebase is being computed from an earlier moment
 	patches  []func(State) // what Amend did to the state since that moment
 	cache    *stateCache
@@ -76,7 +78,10 @@ func Open(o Options) (*Log, error) {
 	l := &Log{
 		store: o.Store, volume: o.Volume, ks: newKeyspace(o.Volume),
 		keys: o.Keys, sign: o.Sign, member: o.Member, reducer: o.Reducer, rand: o.Rand, logger: o.Logger,
-		feed: o.Feed, packer: newPacker(), few: fewEvents,
+		feed: o.Feed, packer: newPacker(), few: fewEvents, now: o.Now,
+	}
+	if l.now == nil {
+		l.now = time.Now
 	}
 	if l.logger == nil {
 		l.logger = slog.New(slog.DiscardHandler)
@@ -110,6 +115,9 @@ func (l *Log) start(own Feed) error {
 	l.order.Lock()
 	defer l.order.Unlock()
 	if err := l.load(); err != nil {
+		return err
+	}
+	if err := l.loadTimeline(); err != nil {
 		return err
 	}
 	l.feed = Feed{Volume: l.volume, Device: l.marks.Device, Incarnation: l.marks.Incarnation}

@@ -399,6 +399,15 @@ func (c *cell) changed() bool {
 	return c.dirty && (c.unknown || c.ok != c.origOK || !bytes.Equal(c.val, c.orig))
 }
 
+// remember calls fn for the changes that are in no batch yet, and that history is to know.
+func (o *overlay) remember(r Reducer, fn func(c *cell)) {
+	for _, i := range o.loose {
+		if c := o.cell(i); c.changed() && !c.unknown && r.Remembers(c.key, c.origOK) {
+			fn(c)
+		}
+	}
+}
+
 // putOut calls fn for the changes that are in no batch as they are now, and takes it that they are in one then.
 func (o *overlay) putOut(fn func(c *cell)) {
 	kept := o.loose[:0]

@@ -31,7 +31,11 @@ func (u *unit) apply(o *overlay, r Reducer) error {
 	for _, e := range u.events {
 		r.Apply(o, u.author, e)
 	}
-	u.undo = &undo{}
+	next := &undo{}
+	if u.undo != nil {
+		next.moment = u.undo.moment
+	}
+	u.undo = next
 	o.endUnit(u.undo)
 	return o.err
 }

@@ -16,6 +16,7 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	l.mu.Lock()
 	snap := l.db().NewSnapshot()
 	first, next := l.marks.First, l.next
+	past := c.openPast()
 	l.rebasing = true
 	l.mu.Unlock()
 	ch := &chase{c: c, o: newOverlay(newDBState(snap, l.ks.kind(kindState))), next: next, snaps: []*pebble.Snapshot{snap}}
@@ -34,6 +35,9 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 		return nil, err
 	}
 	if err := reorder(ch.o, l.reducer, oldUnits, newUnits); err != nil {
+		return nil, err
+	}
+	if err := ch.remember(past, oldUnits, newUnits); err != nil {
 		return nil, err
 	}
 	ch.begin(newUnits)

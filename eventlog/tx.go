@@ -30,6 +30,7 @@ type Tx struct {
 	patch  []func(State)
 	begun  [][]byte // prefixes
 	undo   undo
+	at     Moment // of the change, once it has an event
 	record []byte // scratch
 	err    error
 }
@@ -73,7 +74,7 @@ func (tx *Tx) begin() {
 	tx.batch = tx.l.db().NewBatch()
 	tx.state.reset(tx.l.txState)
 	tx.local.reset(tx.l.txLocal)
-	tx.next, tx.err = tx.l.next, nil
+	tx.next, tx.at, tx.err = tx.l.next, Moment{}, nil
 	tx.held, tx.freed, tx.patch, tx.begun = tx.held[:0], tx.freed[:0], tx.patch[:0], tx.begun[:0]
 }
 
@@ -90,14 +91,33 @@ func (tx *Tx) finish() error {
 	if err := errors.Join(tx.err, tx.state.err, tx.local.err); err != nil {
 		return err
 	}
+	tx.remember()
 	putChanges(tx.batch, tx.l.txState.prefix, tx.state)
 	putChanges(tx.batch, tx.l.txLocal.prefix, tx.local)
 	return nil
 }
 
+// remember completes the batch by what the change makes history.
+func (tx *Tx) remember() {
+	if tx.at == (Moment{}) {
+		return
+	}
+	l := tx.l
+	if l.time.isNew(tx.at) {
+		l.time.put(tx.batch, l.ks, tx.at)
+	}
+	tx.state.remember(l.reducer, func(c *cell) {
+		tx.record = putFact(tx.batch, tx.record, l.ks, c.key, tx.at, c.orig, c.origOK)
+	})
+}
+
 // publish moves the log's marks in memory to where the batch has moved them on disk.
 func (tx *Tx) publish() {
 	tx.l.next = tx.next
+	if tx.at != (Moment{}) {
+		tx.l.time.keep(tx.at)
+		tx.l.time.saved = true
+	}
 	for _, prefix := range tx.begun {
 		tx.l.cache.begin(prefix)
 	}
@@ -154,7 +174,9 @@ func (tx *Tx) AppendHeld(e Event) LocalSeq { return tx.add(e, true) }
 
 func (tx *Tx) add(e Event, held bool) LocalSeq {
 	n := tx.next
-	tx.next++
+	if tx.next++; tx.at == (Moment{}) {
+		tx.at = tx.l.time.next()
+	}
 	if len(e.Body) > MaxBody {
 		tx.fail(fmt.Errorf("append event of %d bytes: %w", len(e.Body), ErrTooBig))
 		return n
@@ -167,6 +189,7 @@ func (tx *Tx) add(e Event, held bool) LocalSeq {
 	tx.state.beginUnit()
 	tx.l.reducer.Apply(tx.state, tx.l.self, e)
 	tx.state.endUnit(&tx.undo)
+	tx.undo.moment = tx.at
 	tx.record = tx.undo.encode(tx.record[:0])
 	tx.batch.Set(tx.key(kindUndo, n), tx.record, nil)
 	return n

@@ -25,15 +25,20 @@ type undo struct {
 	images []image
 	reads  []uint64
 	scans  []scanMark
+	moment Moment // at which an unframed event was appended
 }
 
 func keyHash(key []byte) uint64 { return xxhash.Sum64(key) }
 
 const scanMarkLen = 2 + 8
 
-// encode returns the record: [[[key, value or null]...], read hashes, scan marks].
+// encode returns the record: [[[key, value or null]...], read hashes, scan marks], and of an unframed event the moment.
 func (u *undo) encode(b []byte) []byte {
-	b = appendHead(b, majorArray, 3)
+	if u.moment == (Moment{}) {
+		b = appendHead(b, majorArray, 3)
+	} else {
+		b = appendHead(b, majorArray, 4)
+	}
 	b = appendHead(b, majorArray, uint64(len(u.images)))
 	for _, im := range u.images {
 		b = appendHead(b, majorArray, 2)
@@ -53,6 +58,10 @@ func (u *undo) encode(b []byte) []byte {
 		b = binary.BigEndian.AppendUint16(b, s.length)
 		b = binary.BigEndian.AppendUint64(b, s.hash)
 	}
+	if u.moment != (Moment{}) {
+		b = appendHead(b, majorBytes, momentLen)
+		b = appendMoment(b, u.moment)
+	}
 	return b
 }
 
@@ -60,7 +69,8 @@ func (u *undo) encode(b []byte) []byte {
 func decodeUndo(rec []byte) (*undo, error) {
 	s := scanner{b: rec}
 	u := &undo{}
-	if s.count() != 3 {
+	parts := s.count()
+	if parts != 3 && parts != 4 {
 		return nil, fmt.Errorf("undo record: %w", errShort)
 	}
 	n := s.count()
@@ -75,6 +85,13 @@ func decodeUndo(rec []byte) (*undo, error) {
 	}
 	reads := s.bytes()
 	scans := s.bytes()
+	if parts == 4 {
+		if m := s.bytes(); len(m) == momentLen {
+			u.moment = readMoment(m)
+		} else {
+			s.fail()
+		}
+	}
 	if err := s.end(); err != nil || len(u.images) != n {
 		return nil, fmt.Errorf("undo record: %w", errShort)
 	}
@@ -91,7 +108,7 @@ func decodeUndo(rec []byte) (*undo, error) {
 // before-image of each key, and everything any of them touched.
 func mergeUndos(us []*undo) *undo {
 	if len(us) == 1 {
-		return us[0]
+		return &undo{images: us[0].images, reads: us[0].reads, scans: us[0].scans}
 	}
 	m := &undo{}
 	images := make(map[string]bool)

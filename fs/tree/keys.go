@@ -38,6 +38,12 @@ func FreshVersion(id VersionID, fn func(key []byte)) {
 // NamesPrefix is what the keys of all names in a directory begin with.
 func NamesPrefix(dir FileID) []byte { return idKey(keyDirent, dir) }
 
+// InodeKey is the key of a file's inode: for what stood behind it formerly.
+func InodeKey(id FileID) []byte { return inodeKey(id) }
+
+// DirentKey is the key of a name in a directory.
+func DirentKey(dir FileID, name []byte) []byte { return direntKey(dir, name) }
+
 const minCookie = 16 // what is below is for readers of directories: start, "." and ".."
 
 // cookieOf is a name's place in its directory's listing: for ever the same, and positive as an int64.

@@ -82,6 +82,17 @@ func (w *work) begin(o Begin) {
 	}
 }
 
+// Remembers says that history knows names, attributes, and inodes that are found by a name. Versions it need not know: they don't change.
+func (*Reducer) Remembers(key []byte, ok bool) bool {
+	switch key[0] {
+	case keyInode:
+		return ok || FileID(key[1:]) == RootID
+	case keyDirent, keyName, keyXattr:
+		return true
+	}
+	return false
+}
+
 // Needs returns the roots of the contents that e names.
 func (*Reducer) Needs(e eventlog.Event) []ipld.CID {
 	ops, err := Decode(e.Body)

@@ -1,0 +1,267 @@
+package eventlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// dumpAt is dump of the state as it was.
+func (r *replica) dumpAt(t testing.TB, m Moment) string {
+	t.Helper()
+	var b bytes.Buffer
+	err := r.At(m, func(s Reader) {
+		s.Scan(nil, nil, func(k, v []byte) bool {
+			fmt.Fprintf(&b, "%x=%x\n", k, v)
+			if got, ok := s.Get(k); !ok || !bytes.Equal(got, v) {
+				t.Fatalf("at %v: Get(%x) is %x, %t; Scan says %x", m, k, got, ok, v)
+			}
+			return true
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// A jumpyClock goes forward, and now and then is set.
+type jumpyClock struct {
+	rng *rand.Rand
+	now time.Time
+}
+
+func (c *jumpyClock) Now() time.Time {
+	switch c.rng.IntN(40) {
+	case 0:
+		c.now = c.now.Add(-time.Hour)
+	case 1:
+		c.now = c.now.Add(30 * time.Minute)
+	case 2, 3, 4:
+		c.now = c.now.Add(-time.Microsecond)
+	default:
+		c.now = c.now.Add(time.Duration(c.rng.IntN(1e6)))
+	}
+	return c.now
+}
+
+// The state at each moment is what it was then, whatever came, was rebased, framed and committed since; over restarts and
+// clocks that are set.
+func TestPast(t *testing.T) {
+	for seed := range uint64(30) {
+		pastOnce(t, seed)
+	}
+}
+
+func pastOnce(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	clock := &jumpyClock{rng, time.Unix(1e9, 0)}
+	v := newVolume(t, 2)
+	r := openReplica(t, vfs.NewMem(), v, 0, func(o *Options) { o.Now = clock.Now })
+	other := openReplica(t, vfs.NewMem(), v, 1, nil)
+	defer func() { other.st.Close(); r.st.Close() }()
+	var frames []*Frame
+	index := Index(0)
+	type seen struct {
+		at    Moment
+		state string
+	}
+	var history []seen
+	some := func() Event {
+		return event(byte(rng.IntN(opCount_)), byte(rng.IntN(6)), byte(rng.IntN(6)), byte(rng.IntN(256)))
+	}
+	for range 80 {
+		switch rng.IntN(7) {
+		case 0, 1:
+			r.append(t, some())
+		case 2:
+			r.append(t, some(), some(), some())
+		case 3:
+			if f := r.cut(t); f != nil {
+				frames = append(frames, f)
+				other.receive(t, f)
+			}
+		case 4:
+			other.append(t, some(), some())
+			if f := other.cut(t); f != nil {
+				frames = append(frames, f)
+				if rng.IntN(3) > 0 {
+					r.receive(t, f)
+				}
+			}
+		case 5:
+			if len(frames) > 0 {
+				index++
+				r.commit(t, index, frames[rng.IntN(len(frames))])
+			}
+		case 6:
+			if rng.IntN(4) == 0 {
+				r = r.reopen(t)
+			}
+		}
+		history = append(history, seen{r.Now(), r.dump()})
+	}
+	for i, h := range history {
+		if i > 0 && history[i-1].at.Compare(h.at) > 0 {
+			t.Fatalf("seed %d: moment %d is %v, after %v", seed, i, h.at, history[i-1].at)
+		}
+		if got := r.dumpAt(t, h.at); got != h.state {
+			t.Fatalf("seed %d: at moment %d of %d the state is\n%swant\n%s", seed, i, len(history), got, h.state)
+		}
+	}
+}
+
+// A scan of the past agrees with the whole of it, whatever the prefix and the beginning, on keys that contain zeros and each other.
+func TestPastScan(t *testing.T) {
+	v := newVolume(t, 1)
+	r := openReplica(t, vfs.NewMem(), v, 0, func(o *Options) { o.Reducer = anyKey{} })
+	defer r.st.Close()
+	rng := rand.New(rand.NewPCG(3, 3))
+	key := func() []byte {
+		k := make([]byte, 1+rng.IntN(4))
+		for i := range k {
+			k[i] = []byte{0, 1, 0xfe, 0xff}[rng.IntN(4)]
+		}
+		return k
+	}
+	var at Moment
+	for i := range 600 {
+		r.append(t, Event{Body: append([]byte{byte(rng.IntN(2))}, key()...)})
+		if i == 200 {
+			at = r.Now()
+		}
+	}
+	err := r.At(at, func(s Reader) {
+		var keys [][]byte
+		s.Scan(nil, nil, func(k, _ []byte) bool { keys = append(keys, bytes.Clone(k)); return true })
+		for range 500 {
+			prefix, from := key()[:1], key()
+			var got, want [][]byte
+			s.Scan(prefix, from, func(k, _ []byte) bool { got = append(got, bytes.Clone(k)); return true })
+			for _, k := range keys {
+				if bytes.HasPrefix(k, prefix) && bytes.Compare(k, from) >= 0 {
+					want = append(want, k)
+				}
+			}
+			if fmt.Sprintf("%x", got) != fmt.Sprintf("%x", want) {
+				t.Fatalf("scan of %x from %x: %x, want %x", prefix, from, got, want)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// anyKey is a reducer whose events set or delete the key that they are.
+type anyKey struct{ register }
+
+func (anyKey) Apply(s State, _ Author, e Event) {
+	if e.Body[0] == 0 {
+		s.Set(e.Body[1:], e.Body)
+	} else {
+		s.Delete(e.Body[1:])
+	}
+}
+
+func (anyKey) Coalesce(es []Event) []Event { return es }
+
+// Former values come newest first, and a log has no history of what was before it.
+func TestFormer(t *testing.T) {
+	v := newVolume(t, 1)
+	now := time.Unix(1000, 0)
+	r := openReplica(t, vfs.NewMem(), v, 0, func(o *Options) {
+		o.Now = func() time.Time { now = now.Add(time.Second); return now }
+	})
+	defer r.st.Close()
+	for i := range byte(3) {
+		r.append(t, event(opFirst, 7, i))
+		r.append(t, event(opDel, 7))
+	}
+	var got []string
+	err := r.Former(registerKey(7), func(until Moment, val []byte, ok bool) bool {
+		got = append(got, fmt.Sprintf("%d %x %t", until.Time/1e9-1000, val, ok))
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "[6 02 true 5  false 4 01 true 3  false 2 00 true 1  false]"; fmt.Sprint(got) != want {
+		t.Errorf("former values are %v, want %v", got, want)
+	}
+	if m, err := r.MomentAt(time.Unix(1, 0)); err != nil || r.dumpAt(t, m) != "" {
+		t.Errorf("before the first event: %v, %v", m, err)
+	}
+}
+
+// A log that a version without history has written has one from now on, and says so of what was before.
+func TestHistoryBegins(t *testing.T) {
+	v := newVolume(t, 1)
+	r := openReplica(t, vfs.NewMem(), v, 0, nil)
+	r.append(t, event(opSet, 1, 1))
+	b := r.db().NewBatch()
+	for _, kind := range []byte{kindEra, kindFact} {
+		if err := b.DeleteRange(r.ks.kind(kind), after(r.ks.kind(kind)), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u, err := r.undoOf(r.db(), r.ks.local(kindUndo, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.moment = Moment{}
+	b.Set(r.ks.local(kindUndo, 1), u.encode(nil), nil)
+	if _, err := r.st.Begin(b); err != nil {
+		t.Fatal(err)
+	}
+	r = r.reopen(t)
+	defer func() { r.st.Close() }()
+	if _, err := r.MomentAt(time.Now().Add(-time.Minute)); !errors.Is(err, ErrNoHistory) {
+		t.Errorf("a minute ago: %v, want %v", err, ErrNoHistory)
+	}
+	r.append(t, event(opSet, 1, 2))
+	at, state := r.Now(), r.dump()
+	r.append(t, event(opSet, 1, 3))
+	r = r.reopen(t)
+	if got := r.dumpAt(t, at); got != state {
+		t.Errorf("state is\n%swant\n%s", got, state)
+	}
+	if err := r.At(Moment{1, 1}, func(Reader) {}); !errors.Is(err, ErrNoHistory) {
+		t.Errorf("at the beginning of time: %v, want %v", err, ErrNoHistory)
+	}
+}
+
+// What a device takes over of a volume's past is history at the events' times.
+func TestCommitPast(t *testing.T) {
+	v := newVolume(t, 2)
+	from := openReplica(t, vfs.NewMem(), v, 0, nil)
+	defer from.st.Close()
+	to := openReplica(t, vfs.NewMem(), v, 1, nil)
+	defer to.st.Close()
+	var states []string
+	for i := range 5 {
+		e := event(opMix, 1, byte(i))
+		e.Time = int64(1000 + 10*i)
+		from.append(t, e)
+		f := from.cut(t)
+		states = append(states, from.dump())
+		if err := to.CommitPast([]Ordered{{Index(i + 1), [][]byte{f.Raw}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to.append(t, event(opMix, 1, 99))
+	for i, want := range states {
+		m, err := to.MomentAt(time.Unix(0, int64(1005+10*i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := to.dumpAt(t, m); got != want {
+			t.Errorf("at frame %d the state is\n%swant\n%s", i, got, want)
+		}
+	}
+}
