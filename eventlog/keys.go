@@ -23,6 +23,7 @@ const (
 	kindMarks     = 'a' // -> marks
 	kindFact      = 'y' // the reducer's key, escaped; moment -> what the key had until then
 	kindEra       = 'r' // number -> era
+	kindGrid      = 'x' // -> Grid: which moments still count
 )
 
 // localSpace is the first byte of the keys that belong to this device alone.

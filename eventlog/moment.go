@@ -62,6 +62,7 @@ type timeline struct {
 	gone  uint32 // eras that are forgotten
 	last  Moment
 	saved bool // the database has the present era
+	grid  Grid // which moments count
 }
 
 // next returns the moment of a change that happens now. It is given when keep was called with it.
@@ -103,13 +104,17 @@ func (t *timeline) put(b *pebble.Batch, ks keyspace, m Moment) {
 	put(b, ks.era(m.Era), &e)
 }
 
-// at returns the last moment at or before a time.
+// at returns the last moment at or before a time that counts. The start of an era does.
 func (t *timeline) at(when time.Time) (Moment, error) {
 	ns := when.UnixNano()
 	for i := len(t.eras) - 1; i >= 0; i-- {
-		if t.eras[i].Start <= ns {
-			return Moment{t.gone + uint32(i) + 1, ns}, nil
+		if t.eras[i].Start > ns {
+			continue
 		}
+		if f, ok := t.grid.Floor(ns); ok {
+			return Moment{t.gone + uint32(i) + 1, max(f, t.eras[i].Start)}, nil
+		}
+		break
 	}
 	return Moment{}, fmt.Errorf("%v: %w", when.Format(time.RFC3339), ErrNoHistory)
 }
@@ -120,6 +125,17 @@ func (t *timeline) since() Moment {
 		return Moment{}
 	}
 	return Moment{t.gone + 1, t.eras[0].Start}
+}
+
+// starts are the times at which eras began, of those that did.
+func (t *timeline) starts() map[uint32]int64 {
+	m := make(map[uint32]int64)
+	for i, e := range t.eras {
+		if e.Start != always {
+			m[t.gone+uint32(i)+1] = e.Start
+		}
+	}
+	return m
 }
 
 // loadTimeline reads the eras. A log that was made by a version without history has one from now on.
@@ -154,11 +170,15 @@ func (l *Log) loadTimeline() error {
 		now := l.now().UnixNano()
 		t.eras, t.last = []era{{Start: now, Last: now}}, Moment{1, now}
 	}
+	rec, ok, err := dbGet(l.db(), l.ks.kind(kindGrid))
+	if err == nil && ok {
+		err = dagcbor.DecodeTrusted(rec, &t.grid)
+	}
 	l.time = t
-	return nil
+	return err
 }
 
-// MomentAt returns the last moment at or before a time, ErrNoHistory if that is before the history of this volume here begins. Of
+// MomentAt returns the last moment at or before a time, of those that retention leaves (see Thin); ErrNoHistory if there is none. Of
 // times that the clock has shown twice, since it was set back, it is the later one.
 func (l *Log) MomentAt(t time.Time) (Moment, error) {
 	l.mu.RLock()

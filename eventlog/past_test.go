@@ -265,3 +265,113 @@ func TestCommitPast(t *testing.T) {
 		}
 	}
 }
+
+// Thinning drops facts, and changes nothing at the moments that are left.
+func TestThin(t *testing.T) {
+	for seed := range uint64(20) {
+		thinOnce(t, seed)
+	}
+}
+
+func thinOnce(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 5))
+	now := time.Unix(1000800, 0)
+	v := newVolume(t, 1)
+	r := openReplica(t, vfs.NewMem(), v, 0, func(o *Options) { o.Now = func() time.Time { return now } })
+	defer func() { r.st.Close() }()
+	var pins []Moment
+	states := map[Moment]string{}
+	for range 200 {
+		now = now.Add(time.Duration(rng.IntN(40)) * time.Minute)
+		if rng.IntN(60) == 0 {
+			now = now.Add(-5 * time.Hour)
+		}
+		r.append(t, event(opMix, byte(rng.IntN(6)), byte(rng.IntN(256))))
+		states[r.Now()] = r.dump()
+		if rng.IntN(40) == 0 {
+			pins = append(pins, r.Now())
+		}
+	}
+	// What is to be had of any time, before.
+	at := func(when time.Time) (Moment, string) {
+		m, err := r.MomentAt(when)
+		if errors.Is(err, ErrNoHistory) {
+			return m, "none"
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m, r.dumpAt(t, m)
+	}
+	was := map[int64]string{}
+	for h := range int64(80 * 6) {
+		when := time.Unix(1000800+h*600, 0)
+		_, was[when.UnixNano()] = at(when)
+	}
+	total, compared := 0, 0
+	for _, age := range []time.Duration{30 * time.Hour, 10 * time.Hour} {
+		grid := GridOf(now, Age{age, time.Hour}, Age{2 * age, 6 * time.Hour}, Age{4 * age, 0})
+		would, err := r.Thin(grid, pins, true, func() error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		did, err := r.Thin(grid, pins, false, func() error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if did != would {
+			t.Fatalf("seed %d: thinned %+v, said %+v", seed, did, would)
+		}
+		total += did.Facts
+		if rng.IntN(2) == 0 {
+			r = r.reopen(t)
+		}
+		starts := r.time.starts()
+		for h := range int64(80 * 6) {
+			when := time.Unix(1000800+h*600, 0)
+			m, got := at(when)
+			want, ok := was[m.Time]
+			if got == "none" || starts[m.Era] == m.Time || !ok {
+				continue
+			}
+			if m.Era != r.Now().Era {
+				continue
+			}
+			if compared++; got != want {
+				t.Fatalf("seed %d: at %v, which is %v, the state is\n%swant\n%s", seed, when, m, got, want)
+			}
+		}
+		for _, p := range pins {
+			if got := r.dumpAt(t, p); got != states[p] {
+				t.Fatalf("seed %d: at the pin %v the state is\n%swant\n%s", seed, p, got, states[p])
+			}
+		}
+	}
+	if (compared == 0 || total == 0) && r.Now().Era == 1 {
+		t.Errorf("seed %d: %d facts went, %d moments were compared", seed, total, compared)
+	}
+	again, err := r.Thin(nil, pins, false, func() error { return nil })
+	if err != nil || again.Facts != 0 {
+		t.Errorf("seed %d: after %d facts, again %+v, %v", seed, total, again, err)
+	}
+}
+
+func TestGrid(t *testing.T) {
+	step := func(before, every int64) Step { return Step{Before: before, Every: every} }
+	g := Grid{step(1000, 10), step(500, 100), step(200, 0)}
+	for _, c := range []struct {
+		t, want int64
+		ok      bool
+	}{{2000, 2000, true}, {1000, 1000, true}, {999, 990, true}, {505, 500, true}, {499, 400, true}, {250, 200, true}, {199, 0, false}} {
+		if got, ok := g.Floor(c.t); got != c.want || ok != c.ok {
+			t.Errorf("Floor(%d) = %d, %t, want %d, %t", c.t, got, ok, c.want, c.ok)
+		}
+	}
+	if g.Keeps(991, 1000) || !g.Keeps(990, 991) || g.Keeps(0, 200) || !g.Keeps(0, 201) {
+		t.Error("Keeps is wrong")
+	}
+	later := g.With(Grid{step(2000, 10), step(400, 0)})
+	if want := (Grid{step(500, 100), step(2000, 10), step(400, 0)}); fmt.Sprint(later) != fmt.Sprint(want) {
+		t.Errorf("With: %v, want %v", later, want)
+	}
+}
