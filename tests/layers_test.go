@@ -21,30 +21,31 @@ const module = "github.com/rhizome-fs/rhizome/"
 var edges = map[string]string{
 	"internal/leakcheck": "",
 	"internal/dagcbor":   "",
-	"internal/store":     "",
+	"internal/report":    "",
+	"internal/store":     "internal/report",
 	"internal/control":   "",
 	"internal/when":      "",
 
-	"identity":       "internal/dagcbor",
-	"ipld":           "internal/dagcbor internal/store",
+	"identity":       "internal/dagcbor internal/report",
+	"ipld":           "internal/dagcbor internal/report internal/store",
 	"ipld/ipfs":      "ipld",
 	"ipld/storetest": "ipld",
 
-	"eventlog": "identity ipld internal/dagcbor internal/store",
+	"eventlog": "identity ipld internal/dagcbor internal/report internal/store",
 
-	"raftstore": "eventlog identity internal/dagcbor internal/store",
+	"raftstore": "eventlog identity internal/dagcbor internal/report internal/store",
 	"sync":      "eventlog identity ipld internal/dagcbor internal/store",
-	"fs/tree":   "eventlog identity ipld internal/dagcbor",
+	"fs/tree":   "eventlog identity ipld internal/dagcbor internal/report",
 
-	"fs":       "fs/tree eventlog identity ipld internal/dagcbor internal/store internal/when",
+	"fs":       "fs/tree eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"fs/mount": "fs internal/when",
 
 	// The only wiring.
-	"internal/daemon": "internal/control fs/mount fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/store internal/when",
+	"internal/daemon": "internal/control fs/mount fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"cmd/rhizome":     "internal/daemon internal/control internal/when",
 
 	// All but cmd; only tests import it.
-	"internal/sim": "fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/store internal/when",
+	"internal/sim": "fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"tests":        "",
 }
 

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rhizome-fs/rhizome/internal/report"
 )
 
 // A crash at any moment leaves a prefix that holds all that was on disk, and the store can go on, crash
@@ -188,7 +190,7 @@ func TestHole(t *testing.T) {
 	}
 }
 
-// A flipped bit in what was on disk is damage, and no shorter history.
+// A flipped bit is put right, since the checksum tells which it is; more of them, in what was on disk, are damage, and no shorter history.
 func TestFlippedBit(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, "home", fs)
@@ -198,30 +200,61 @@ func TestFlippedBit(t *testing.T) {
 	put(t, s, 4, Handed, 10)
 	seg := s.segments()[0]
 	path := s.wal.segmentPath(seg.num)
-	flip := func(fs vfs.FS, off int64) {
+	flip := func(fs vfs.FS, off int64, bits byte) {
 		f, err := fs.OpenReadWrite(path, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
 		b := make([]byte, 1)
 		_, err = f.ReadAt(b, off)
-		b[0] ^= 1
+		b[0] ^= bits
 		_, err2 := f.WriteAt(b, off)
 		if err := errors.Join(err, err2, f.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	flip(fs, segmentHeader+30)
+	found := func(fs vfs.FS) []report.Finding {
+		r := report.New(t.Context(), nil)
+		if err := VerifyFiles(fs, "copy", r); err != nil {
+			t.Fatal(err)
+		}
+		list, _ := r.Findings()
+		return list
+	}
+	has := func(fs vfs.FS, want int) {
+		t.Helper()
+		c := mustOpen(t, "copy", fs)
+		if n := history(t, c); n != want {
+			t.Fatalf("%d batches, want %d", n, want)
+		}
+		mustClose(t, c)
+	}
+	for _, off := range []int64{segmentHeader + 30, seg.off - 12} {
+		flip(fs, off, 1)
+		damaged := copyHome(t, fs)
+		if list := found(damaged); len(list) != 1 || list[0].Kind != report.WAL || list[0].Mend != report.Rebuild {
+			t.Fatalf("found %+v", list)
+		}
+		has(copyHome(t, fs), 4)
+		if err := MendFiles(damaged, "copy", report.New(t.Context(), nil)); err != nil {
+			t.Fatal(err)
+		}
+		if list := found(damaged); len(list) > 0 {
+			t.Fatalf("found %+v in what was mended", list)
+		}
+		has(damaged, 4)
+		flip(fs, off, 1)
+	}
+	flip(fs, segmentHeader+30, 3)
 	if _, err := Open("copy", Options{FS: copyHome(t, fs)}); !errors.Is(err, ErrDamaged) {
 		t.Fatal(err)
 	}
-	flip(fs, segmentHeader+30)
-	flip(fs, seg.off-12) // the last record was not on disk: it is the torn end of the log
-	c := mustOpen(t, "copy", copyHome(t, fs))
-	if n := history(t, c); n != 3 {
-		t.Fatal(n)
+	if list := found(copyHome(t, fs)); len(list) != 1 || list[0].Note {
+		t.Fatalf("found %+v", list)
 	}
-	mustClose(t, c)
+	flip(fs, segmentHeader+30, 3)
+	flip(fs, seg.off-12, 3) // the last record was not on disk: it is the torn end of the log
+	has(copyHome(t, fs), 3)
 	mustClose(t, s)
 }
 

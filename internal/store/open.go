@@ -12,6 +12,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// Look opens the store at home as Open would, to be read: what opening it mends, and whatever is written, is in memory alone and
+// gone with Close. Nobody can open it meanwhile. Errors are those of Open.
+func Look(home string, o Options) (*Store, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	o.FS, o.FlushEvery, o.looking = newShadow(o.FS), -1, true
+	return Open(home, o)
+}
+
 // Open opens the store at home, and makes one if home is missing or empty. Its errors: *InUseError,
 // *VersionError, ErrNotStore, ErrNoSpace, ErrDamaged; in each case the home is as it was. It starts
 // goroutines, which Close ends.
@@ -24,7 +34,7 @@ func Open(home string, o Options) (*Store, error) {
 }
 
 func open(home string, o Options) (*Store, error) {
-	s := &Store{home: home, fs: o.FS, log: o.Logger}
+	s := &Store{home: home, fs: o.FS, log: o.Logger, looking: o.looking}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
@@ -101,7 +111,7 @@ func (s *Store) openLocked(segment int64) error {
 	if err := syncDir(s.fs, s.home); err != nil {
 		return err
 	}
-	pos, kept, err := recoverWAL(s.wal, s.db)
+	pos, kept, err := recoverWAL(s.wal, s.db, s.log)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -41,7 +42,7 @@ func position(db *pebble.DB, durable bool) (uint64, error) {
 //
 // INVARIANT: the database holds the batches 1 to position, no other and none twice in effect, before
 // recoverWAL, within it and after. So it may be interrupted and begun again.
-func recoverWAL(l *walDir, db *pebble.DB) (pos uint64, kept []*segment, err error) {
+func recoverWAL(l *walDir, db *pebble.DB, log *slog.Logger) (pos uint64, kept []*segment, err error) {
 	flushed, err := position(db, false) // no log was read yet: what is there is what was flushed
 	if err != nil {
 		return 0, nil, err
@@ -50,7 +51,7 @@ func recoverWAL(l *walDir, db *pebble.DB) (pos uint64, kept []*segment, err erro
 	if err != nil {
 		return 0, nil, err
 	}
-	r := recovery{db: db, pos: flushed}
+	r := recovery{db: db, log: log, pos: flushed}
 	for i, num := range nums {
 		s, err := r.segment(l, num)
 		if err != nil {
@@ -102,6 +103,7 @@ func makeCertain(f vfs.File) error {
 
 type recovery struct {
 	db   *pebble.DB
+	log  *slog.Logger
 	pos  uint64 // the database is here
 	mark uint64 // this much was on disk once
 	hole bool   // a record came that is not the next one
@@ -117,6 +119,9 @@ func (r *recovery) segment(l *walDir, num uint64) (*segment, error) {
 	data, err := readAll(f)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	if flips := unflip(data, num, r.pos+1); len(flips) > 0 {
+		r.log.Warn("the log had flipped bits, which its checksums tell", "file", l.segmentPath(num), "bits", len(flips))
 	}
 	mark, err := readSegment(data, num, func(rec record) (bool, error) {
 		if rec.pos > r.pos+1 && s.last == 0 {

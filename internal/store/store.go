@@ -33,6 +33,8 @@ type Options struct {
 	segmentSize int64            // for tests; 0: segmentSize
 	again       time.Duration    // for tests; after how long what failed is tried again; 0: again
 	now         func() time.Time // for tests; nil: time.Now
+
+	looking bool // nothing is to be made better than it is
 }
 
 // A Store is an open home directory. Its methods may be called from any goroutine.
@@ -40,12 +42,13 @@ type Options struct {
 // Lock order: syncMu, then mu. Nothing that can wait for the disk is called under mu but the database
 // itself, when it can't keep up.
 type Store struct {
-	home   string
-	fs     vfs.FS
-	log    *slog.Logger
-	db     *pebble.DB
-	lock   interface{ Close() error }
-	keeper *keeper
+	home    string
+	fs      vfs.FS
+	log     *slog.Logger
+	looking bool
+	db      *pebble.DB
+	lock    interface{ Close() error }
+	keeper  *keeper
 
 	pebble    *patient       // what the database writes through
 	snapshots sync.WaitGroup // those that are being closed
