@@ -95,8 +95,11 @@ func decodeLocation(b []byte) (location, error) {
 }
 
 // indexed looks a block up in the database.
-func (s *Segments) indexed(c CID) (location, bool, error) {
-	val, closer, err := s.st.DB().Get(blockKey(c))
+func (s *Segments) indexed(c CID) (location, bool, error) { return lookUp(s.st.DB(), c) }
+
+// lookUp is indexed for any reader of the database.
+func lookUp(db pebble.Reader, c CID) (location, bool, error) {
+	val, closer, err := db.Get(blockKey(c))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return location{}, false, nil
 	}
@@ -109,24 +112,36 @@ func (s *Segments) indexed(c CID) (location, bool, error) {
 }
 
 // eachIndexed calls fn for every entry of the index.
-func (s *Segments) eachIndexed(fn func(CID, location) error) (err error) {
-	it, err := s.st.DB().NewIter(&pebble.IterOptions{
-		LowerBound: []byte{blockPrefix}, UpperBound: []byte{blockPrefix + 1},
+func (s *Segments) eachIndexed(fn func(CID, location) error) error {
+	return eachEntry(s.st.DB(), func(c CID, l location, err error) error {
+		if err != nil {
+			return err
+		}
+		return fn(c, l)
 	})
+}
+
+// eachEntry calls fn for every entry of the index, with an error for one that can't be read.
+func eachEntry(db pebble.Reader, fn func(CID, location, error) error) error {
+	return scan(db, blockPrefix, func(key, val []byte) error {
+		c, err := cidOfBlockKey(key)
+		if err != nil {
+			return fn(c, location{}, err)
+		}
+		l, err := decodeLocation(val)
+		return fn(c, l, err)
+	})
+}
+
+// scan calls fn for the database's keys that begin with a byte.
+func scan(db pebble.Reader, first byte, fn func(key, val []byte) error) (err error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{first}, UpperBound: []byte{first + 1}})
 	if err != nil {
 		return fmt.Errorf("read block index: %w", err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	for it.First(); it.Valid(); it.Next() {
-		c, err := cidOfBlockKey(it.Key())
-		if err != nil {
-			return err
-		}
-		l, err := decodeLocation(it.Value())
-		if err != nil {
-			return err
-		}
-		if err := fn(c, l); err != nil {
+		if err := fn(it.Key(), it.Value()); err != nil {
 			return err
 		}
 	}
@@ -134,24 +149,26 @@ func (s *Segments) eachIndexed(fn func(CID, location) error) (err error) {
 }
 
 // loadRecords reads what the database knows of the segments.
-func (s *Segments) loadRecords() (records map[segmentNumber]segmentRecord, err error) {
-	it, err := s.st.DB().NewIter(&pebble.IterOptions{
-		LowerBound: []byte{segmentPrefix}, UpperBound: []byte{segmentPrefix + 1},
+func (s *Segments) loadRecords() (map[segmentNumber]segmentRecord, error) {
+	records := map[segmentNumber]segmentRecord{}
+	err := scan(s.st.DB(), segmentPrefix, func(key, val []byte) error {
+		n, r, err := decodeSegmentRecord(key, val)
+		records[n] = r
+		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read segments' records: %w", err)
+	return records, err
+}
+
+func decodeSegmentRecord(key, val []byte) (segmentNumber, segmentRecord, error) {
+	var r segmentRecord
+	if len(key) != 5 {
+		return 0, r, fmt.Errorf("read segments' records: bad key: %w", ErrDamaged)
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	records = map[segmentNumber]segmentRecord{}
-	for it.First(); it.Valid(); it.Next() {
-		var r segmentRecord
-		if len(it.Key()) != 5 {
-			return nil, fmt.Errorf("read segments' records: bad key: %w", ErrDamaged)
-		}
-		if err := dagcbor.Decode(it.Value(), &r); err != nil || r.Mark < 0 {
-			return nil, fmt.Errorf("read segments' records: %w: %w", ErrDamaged, err)
-		}
-		records[segmentNumber(binary.BigEndian.Uint32(it.Key()[1:]))] = r
+	if err := dagcbor.Decode(val, &r); err != nil {
+		return 0, r, fmt.Errorf("read segments' records: %w: %w", ErrDamaged, err)
 	}
-	return records, it.Error()
+	if r.Mark < 0 {
+		return 0, r, fmt.Errorf("read segments' records: mark %d: %w", r.Mark, ErrDamaged)
+	}
+	return segmentNumber(binary.BigEndian.Uint32(key[1:])), r, nil
 }
