@@ -15,6 +15,7 @@ func main() {
 		err:         os.Stderr,
 		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		self:        callable(os.Args[0]),
 	}, os.Getenv))
 }
@@ -24,8 +25,8 @@ type stdio struct {
 	in       io.Reader
 	out, err io.Writer
 	// Whether a person is at the other end.
-	inTerminal, outTerminal bool
-	self                    string // what a person types to run this program; empty: rhizome
+	inTerminal, outTerminal, errTerminal bool
+	self                                 string // what a person types to run this program; empty: rhizome
 }
 
 // run is the whole program but for the process around it: it returns the exit code.

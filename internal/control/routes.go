@@ -19,6 +19,7 @@ const (
 	WhereRoute   Route[WhereRequest, Where]             = "POST /v1/where"
 	UnmountRoute Route[UnmountRequest, UnmountAnswer]   = "POST /v1/unmount"
 	LogRoute     StreamRoute[LogRequest, LogEntry]      = "POST /v1/log"
+	VerifyRoute  StreamRoute[VerifyRequest, VerifyStep] = "POST /v1/verify"
 	IdentityList Route[struct{}, []Identity]            = "GET /v1/identity"
 	IdentityNew  Route[IdentityNewRequest, Identity]    = "POST /v1/identity/new"
 	IdentityName Route[IdentityRenameRequest, Identity] = "POST /v1/identity/rename"

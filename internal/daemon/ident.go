@@ -145,24 +145,18 @@ func (i *ident) serverID() string {
 // loadMembers reads the membership log from the database, and writes its beginning if this store is new.
 func (i *ident) loadMembers() error {
 	id := i.keys.ID()
-	prefix := append([]byte{'k'}, id[:]...)
-	it, err := i.d.st.DB().NewIter(&pebble.IterOptions{
-		LowerBound: prefix, UpperBound: append(slices.Clone(prefix), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
+	var entries [][]byte
+	err := eachEntryOf(i.d.st.DB(), id, func(_, entry []byte) error {
+		entries = append(entries, slices.Clone(entry))
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read membership: %w", err)
-	}
-	var entries [][]byte
-	for ok := it.First(); ok; ok = it.Next() {
-		entries = append(entries, slices.Clone(it.Value()))
-	}
-	if err := it.Close(); err != nil {
 		return fmt.Errorf("read membership: %w", err)
 	}
 	if len(entries) == 0 {
 		b := i.d.st.DB().NewBatch()
 		genesis := i.keys.Genesis()
-		if err := b.Set(append(prefix, 0, 0, 0, 0, 0, 0, 0, 1), genesis, nil); err != nil {
+		if err := b.Set(append(membersPrefix(id), 0, 0, 0, 0, 0, 0, 0, 1), genesis, nil); err != nil {
 			return fmt.Errorf("write membership: %w", err)
 		}
 		if err := i.d.st.Commit(b, store.OnDisk); err != nil {
@@ -177,6 +171,24 @@ func (i *ident) loadMembers() error {
 		return fmt.Errorf("membership: %w", identity.ErrDamaged)
 	}
 	return nil
+}
+
+// membersPrefix begins the keys of an identity's membership log in the database.
+func membersPrefix(id identity.IdentityID) []byte { return append([]byte{'k'}, id[:]...) }
+
+// eachEntryOf calls fn for the entries of an identity's membership log and their numbers, as the database has them.
+func eachEntryOf(db pebble.Reader, id identity.IdentityID, fn func(number, entry []byte) error) error {
+	prefix := membersPrefix(id)
+	it, err := db.NewIter(&pebble.IterOptions{
+		LowerBound: prefix, UpperBound: append(slices.Clone(prefix), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
+	})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		err = fn(it.Key()[len(prefix):], it.Value())
+	}
+	return errors.Join(err, it.Close())
 }
 
 // openVolume opens a volume's log, once. The file system calls it, and the order for a volume that nobody has looked at.

@@ -1,0 +1,227 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/report"
+	"github.com/rhizome-fs/rhizome/internal/store"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// VerifyOptions say how a store is verified that no daemon serves. Home must be set.
+type VerifyOptions struct {
+	Home     string
+	Deep     bool                    // open every leaf, and replay the log
+	Repair   bool                    // mend what can be mended
+	From     string                  // with Repair: another store, a backup, or any directory of CAR files
+	Progress func(done, total int64) // bytes; called often, from one goroutine
+	Logger   *slog.Logger
+}
+
+// Verify checks a store that no daemon serves, and changes nothing in it unless it is to repair it. Its errors carry a control.Code;
+// that something is damaged is none.
+func Verify(ctx context.Context, o VerifyOptions) (control.VerifyReport, error) {
+	if _, err := os.Stat(o.Home); errors.Is(err, os.ErrNotExist) {
+		return control.VerifyReport{}, control.Fail(control.NotFound, fmt.Errorf("there is no store at %s", o.Home), "")
+	}
+	v := newVerifier(ctx, o.Home, vfs.Default, o.Deep, o.Progress, o.Logger)
+	if err := v.atRest(); err != nil {
+		return control.VerifyReport{}, explain(err, Options{Home: o.Home})
+	}
+	return v.answer(), nil
+}
+
+// A verifier checks one store, as it is at one moment.
+type verifier struct {
+	ctx  context.Context
+	home string
+	fs   vfs.FS
+	deep bool
+	r    *report.Report
+	log  *slog.Logger
+
+	st      *store.Store
+	db      pebble.Reader  // nil: the database can't be opened
+	blocks  *ipld.Segments // nil: they can't be opened
+	rings   []*identity.Keyring
+	mounted bool
+	bytes   int64
+}
+
+func newVerifier(ctx context.Context, home string, fs vfs.FS, deep bool, progress func(done, total int64), log *slog.Logger) *verifier {
+	v := &verifier{ctx: ctx, home: home, fs: fs, deep: deep, log: log}
+	if v.log == nil {
+		v.log = slog.New(slog.DiscardHandler)
+	}
+	total := v.size()
+	v.r = report.New(ctx, func(bytes int64) error {
+		if v.bytes += bytes; progress != nil {
+			progress(v.bytes, max(total, v.bytes))
+		}
+		return nil
+	})
+	return v
+}
+
+// size is about how much there is to read.
+func (v *verifier) size() (bytes int64) {
+	for _, dir := range []string{"wal", "db", "segments", "spill"} {
+		n, err := storeSize(filepath.Join(v.home, dir))
+		if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+			v.log.Debug("verify", "err", err)
+		}
+		if dir == "segments" && v.deep {
+			n *= 2
+		}
+		bytes += n
+	}
+	return bytes
+}
+
+// atRest checks a store that nobody serves: first the files as they are, then what a start would make of them.
+func (v *verifier) atRest() (err error) {
+	v.st, err = store.Look(v.home, store.Options{FS: v.fs, Logger: v.log})
+	if code := control.CodeOf(explain(err, Options{Home: v.home})); err != nil && code != control.Damaged {
+		return err
+	}
+	if err != nil {
+		v.r.Bad(report.Home, v.home, report.Rebuild, "%v", err)
+	} else {
+		defer func() { err = errors.Join(err, v.st.Close()) }()
+		v.db = v.st.DB()
+	}
+	if err := store.VerifyFiles(v.fs, v.home, v.r); err != nil {
+		return err
+	}
+	if err := v.segments(); err != nil {
+		return err
+	}
+	if v.st == nil {
+		return nil
+	}
+	if v.blocks, err = ipld.OpenSegments(v.st, ipld.SegmentOptions{Logger: v.log}); err != nil {
+		v.r.Note(report.Link, v.home, "links can't be followed: %v", err)
+	} else {
+		defer func() { err = errors.Join(v.blocks.Close(), err) }()
+	}
+	return v.identities()
+}
+
+// identities checks keys, memberships, and what is an identity's.
+func (v *verifier) identities() error {
+	var err error
+	if v.rings, err = identity.VerifyKeyrings(v.fs, v.fs.PathJoin(v.home, keyringDir), v.r); err != nil {
+		return err
+	}
+	if v.db == nil {
+		return nil
+	}
+	members := map[identity.DeviceID]*identity.Membership{}
+	for _, k := range v.rings {
+		m, err := identity.VerifyMembership(k, func(fn func(number, entry []byte) error) error {
+			return eachEntryOf(v.db, k.ID(), fn)
+		}, v.r)
+		if err != nil {
+			return v.unreadable(report.Membership, k.Name(), err)
+		}
+		members[k.Device()] = m
+	}
+	vols, err := eventlog.VolumesOf(v.db)
+	if err != nil {
+		return v.unreadable(report.Frame, v.home, err)
+	}
+	for _, id := range vols {
+		if err := v.volume(id, members); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unreadable forgives an error of a damaged table, which is told of already.
+func (v *verifier) unreadable(k report.Kind, where string, err error) error {
+	if !damagedDB(err) {
+		return err
+	}
+	v.r.Bad(k, where, report.Rebuild, "it can't be read: %v", err)
+	return nil
+}
+
+// volume checks one volume's log and what comes of it.
+func (v *verifier) volume(id identity.VolumeID, members map[identity.DeviceID]*identity.Membership) error {
+	look := eventlog.Look{DB: v.db, Volume: id, Name: v.nameOf(id), Reducer: tree.New(), Report: v.r}
+	if d, ok := look.Device(); ok && members[d] != nil {
+		look.Member = members[d].Allows
+		for _, k := range v.rings {
+			if k.Device() == d {
+				look.Keys = k.VolumeKeys(id)
+			}
+		}
+	}
+	if err := look.Verify(); err != nil {
+		return v.unreadable(report.Frame, look.Name, err)
+	}
+	return nil
+}
+
+// nameOf is a volume's name for people.
+func (v *verifier) nameOf(id identity.VolumeID) string {
+	for _, k := range v.rings {
+		if k.VolumeID("", 0) == id {
+			return k.Name()
+		}
+	}
+	return "volume " + id.String()
+}
+
+// segments checks blocks and index.
+func (v *verifier) segments() error {
+	err := ipld.VerifySegments(v.fs, v.home, v.db, !v.mounted, v.r)
+	if v.db != nil && damagedDB(err) { // the table is named already
+		return ipld.VerifySegments(v.fs, v.home, nil, !v.mounted, v.r)
+	}
+	return err
+}
+
+// damagedDB reports whether an error is of a table that can't be read.
+func damagedDB(err error) bool {
+	return err != nil && (pebble.IsCorruptionError(err) || errors.Is(err, store.ErrDamaged) || errors.Is(err, iofs.ErrNotExist))
+}
+
+// answer is the report as it crosses the socket.
+func (v *verifier) answer() control.VerifyReport {
+	findings, more := v.r.Findings()
+	a := control.VerifyReport{
+		Clean: v.r.Damaged() == 0, Deep: v.deep, Mounted: v.mounted, Bytes: v.bytes,
+		Checked: map[string]int64{}, Findings: []control.VerifyFinding{},
+	}
+	for k, n := range v.r.Counts() {
+		a.Checked[string(k)] = n
+	}
+	for k, n := range more {
+		if a.More == nil {
+			a.More = map[string]int64{}
+		}
+		a.More[string(k)] = n
+	}
+	for _, f := range findings {
+		a.Findings = append(a.Findings, control.VerifyFinding{
+			Kind: string(f.Kind), Where: control.Name(f.Where), What: f.What, Note: f.Note,
+			Reparable: f.Mend != report.Nothing, By: string(f.Mend), Done: f.Done,
+		})
+	}
+	return a
+}
