@@ -19,6 +19,15 @@ func (f *FS) Collect(ctx context.Context) (int64, error) {
 	return freed, nil
 }
 
+// Garbage returns how many bytes of blocks Collect would find to be reached by nothing.
+func (f *FS) Garbage(ctx context.Context) (int64, error) {
+	dead, err := f.blocks.Garbage(ctx, f.reachable)
+	if err != nil {
+		return 0, fmt.Errorf("collect garbage: %w", err)
+	}
+	return dead, nil
+}
+
 // reachable calls yield for every block that must stay.
 func (f *FS) reachable(yield func(ipld.CID) error) error {
 	root := func(c ipld.Content) error { return yield(c.Root.CID) }
@@ -35,17 +44,23 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 		return err
 	}
 	for _, v := range f.allVolumes() {
-		if err := v.view(true, func(r eventlog.Reader) error { return tree.Reachable(r, root) }); err != nil {
+		// What expires from here on stays this time: until it did, somebody may have made a version of the same bytes.
+		gone, err := v.expired()
+		if err != nil {
+			return err
+		}
+		all := func(ver tree.Version) error { return root(ver.Content) }
+		if err := v.view(true, func(r eventlog.Reader) error { return tree.Reachable(r, all) }); err != nil {
 			return err
 		}
 		// The state twice: a rebase may meanwhile take a version from the state to the before-images, or back.
-		if err := v.reachable(root); err != nil {
+		if err := v.reachable(gone, root); err != nil {
 			return err
 		}
-		if err := v.log.BeforeImages(func(key, val []byte) error { return tree.ReachableRecord(key, val, root) }); err != nil {
+		if err := v.log.BeforeImages(func(key, val []byte) error { return tree.ReachableRecord(key, val, all) }); err != nil {
 			return err
 		}
-		if err := v.reachable(root); err != nil {
+		if err := v.reachable(gone, root); err != nil {
 			return err
 		}
 	}
@@ -53,9 +68,9 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 }
 
 // reachable walks the shared state's versions as they are at one moment, and keeps nobody waiting.
-func (v *Volume) reachable(fn func(ipld.Content) error) error {
+func (v *Volume) reachable(gone map[tree.VersionID]bool, fn func(ipld.Content) error) error {
 	var err error
-	if e := v.log.Snapshot(func(r eventlog.Reader) { err = tree.Reachable(r, fn) }); e != nil {
+	if e := v.log.Snapshot(func(r eventlog.Reader) { err = v.keptContent(r, gone, fn) }); e != nil {
 		return e
 	}
 	return err

@@ -15,6 +15,9 @@ const (
 	maxRests   = 4 * time.Second
 )
 
+// Calls returns a number that moves while programs call.
+func (f *FS) Calls() uint64 { return f.calls.Load() }
+
 // manners has one batch of sealing give way to programs. It is used by one goroutine.
 type manners struct {
 	ctx   context.Context

@@ -188,13 +188,15 @@ func (t *txn) state(local bool) eventlog.Reader {
 
 // Device-local keys: a kind byte and what it is about. Versions' and files' ids are 16 bytes.
 const (
-	localMetaKey  = 'L' // FileID: localMeta
-	localPending  = 'P' // VersionID: pendingRecord
-	localBytes    = 'Q' // VersionID: the bytes of small pending content
-	localJournal  = 'J' // FileID: journalRecord, what fsync made durable of an edit that goes on
-	localChunk    = 'K' // FileID, offset (8), : bytes of the journal
-	localTreeKeys = 'T' // the device-local tree's state
-	localVolume   = 'V' // VolumeID: it has been opened; in a home volume
+	localMetaKey   = 'L' // FileID: localMeta
+	localPending   = 'P' // VersionID: pendingRecord
+	localBytes     = 'Q' // VersionID: the bytes of small pending content
+	localJournal   = 'J' // FileID: journalRecord, what fsync made durable of an edit that goes on
+	localChunk     = 'K' // FileID, offset (8), : bytes of the journal
+	localTreeKeys  = 'T' // the device-local tree's state
+	localVolume    = 'V' // VolumeID: it has been opened; in a home volume
+	localExpired   = 'X' // VersionID: its bytes are not kept any more
+	localRetention = 'R' // retentionRecord
 )
 
 func localKey[ID ~[16]byte](kind byte, id ID) []byte {

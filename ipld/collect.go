@@ -43,6 +43,27 @@ func (s *Segments) Collect(ctx context.Context, reachable func(yield func(CID) e
 	return c.freed, nil
 }
 
+// Garbage returns how many bytes of blocks nothing needs, of those that Collect would look for. It drops nothing.
+func (s *Segments) Garbage(ctx context.Context, reachable func(yield func(CID) error) error) (dead int64, err error) {
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
+	defer s.hold((*young).beginOldest)()
+	c := &collection{s: s, ctx: ctx, marked: map[uint64]struct{}{}}
+	if err := reachable(c.mark); err != nil {
+		return 0, fmt.Errorf("look for garbage: mark: %w", err)
+	}
+	err = s.eachIndexed(func(cid CID, l location) error {
+		if !c.alive(cid) {
+			dead += l.end() - l.off
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for garbage: %w", explain(err))
+	}
+	return dead, nil
+}
+
 // A collection is one run of Collect.
 type collection struct {
 	s       *Segments
@@ -67,12 +88,12 @@ func (c *collection) mark(root CID) error {
 		if cid.Codec() == Raw {
 			continue
 		}
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
 		b, err := c.s.Get(cid)
 		if errors.Is(err, ErrNotFound) {
 			continue
+		}
+		if err == nil {
+			err = c.s.opts.Pace(c.ctx, len(b.Data))
 		}
 		if err != nil {
 			return err
@@ -210,6 +231,9 @@ func (c *collection) copyOut(n segmentNumber, blocks []located) (bool, error) {
 	bytes := 0
 	flush := func() error {
 		_, _, err := c.s.put(batch, true)
+		if err == nil {
+			err = c.s.opts.Pace(c.ctx, 2*bytes) // read and written
+		}
 		c.freed -= int64(bytes)
 		batch, bytes = batch[:0], 0
 		return err

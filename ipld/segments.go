@@ -1,6 +1,7 @@
 package ipld
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,10 +20,13 @@ const (
 
 // SegmentOptions say how blocks are kept. The zero value is what a daemon wants.
 type SegmentOptions struct {
-	Size     int64        // a segment that has so many bytes is full; 0: 64 MiB
-	Unsynced int64        // Put syncs by itself when so many bytes are not on disk; 0: 64 MiB
-	Open     int          // how many segments are open for reading at most; 0: 64
-	Logger   *slog.Logger // nil: silence
+	Size     int64 // a segment that has so many bytes is full; 0: 64 MiB
+	Unsynced int64 // Put syncs by itself when so many bytes are not on disk; 0: 64 MiB
+	Open     int   // how many segments are open for reading at most; 0: 64
+	// Pace is called by Collect when it has read or written so many bytes, and may make it wait; its error ends the collection. nil:
+	// nothing waits.
+	Pace   func(ctx context.Context, bytes int) error
+	Logger *slog.Logger // nil: silence
 }
 
 // Segments is a Store in the segments of a home directory, with the index in its database. Its methods
@@ -76,6 +80,9 @@ func OpenSegments(st *store.Store, o SegmentOptions) (*Segments, error) {
 	}
 	if o.Open == 0 {
 		o.Open = 64
+	}
+	if o.Pace == nil {
+		o.Pace = func(ctx context.Context, _ int) error { return ctx.Err() }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -38,6 +38,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON: one object, or for lists one object a line")
 	root.AddCommand(
 		newMount(a), newUnmount(a), newStatus(a), newLog(a), newIdentity(a),
+		newRetention(a), newGC(a),
 		newDoctor(a), newVerify(a), newService(a), newVersion(a),
 	)
 	return root

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
-	"github.com/rhizome-fs/rhizome/ipld"
 )
 
 // Canon returns the file that id stands for now: id itself, or what it has become part of.
@@ -219,9 +218,9 @@ func Generation(r eventlog.Reader, name []byte) uint64 {
 	return s.uint(1<<63) + 1
 }
 
-// Reachable calls fn for the content of every version that the state keeps, of dead files too, until it
-// returns an error: what garbage collection must keep.
-func Reachable(r eventlog.Reader, fn func(ipld.Content) error) (err error) {
+// Reachable calls fn for every version that the state keeps and that has blocks, of dead files too, until it returns an error: what
+// garbage collection must keep.
+func Reachable(r eventlog.Reader, fn func(Version) error) (err error) {
 	r.Scan([]byte{keyVersion}, nil, func(k, rec []byte) bool {
 		err = ReachableRecord(k, rec, fn)
 		return err == nil
@@ -230,7 +229,7 @@ func Reachable(r eventlog.Reader, fn func(ipld.Content) error) (err error) {
 }
 
 // ReachableRecord is Reachable for one record of the state, or of a before-image.
-func ReachableRecord(key, rec []byte, fn func(ipld.Content) error) error {
+func ReachableRecord(key, rec []byte, fn func(Version) error) error {
 	if len(key) != 17 || key[0] != keyVersion {
 		return nil
 	}
@@ -238,7 +237,7 @@ func ReachableRecord(key, rec []byte, fn func(ipld.Content) error) error {
 	if !ok || v.Content.Root.CID.IsZero() {
 		return nil
 	}
-	return fn(v.Content)
+	return fn(v)
 }
 
 // Changed tells from keys of state records which inodes and which names in directories have changed.

@@ -129,7 +129,7 @@ func TestContents(t *testing.T) {
 		t.Errorf("another device may drop %v", d)
 	}
 	var reached []ipld.Content
-	if err := Reachable(m, func(c ipld.Content) error { reached = append(reached, c); return nil }); err != nil || len(reached) != 1 {
+	if err := Reachable(m, func(v Version) error { reached = append(reached, v.Content); return nil }); err != nil || len(reached) != 1 {
 		t.Errorf("reachable %v, %v", reached, err)
 	}
 	next := inline(2, 3)

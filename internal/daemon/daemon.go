@@ -52,6 +52,7 @@ type daemon struct {
 	group  *group
 	conn   *mount.Conn
 	clock  coarseClock
+	tidier tidier
 
 	naming sync.Mutex // held while a keyring is made or saved
 
@@ -73,6 +74,7 @@ func Run(ctx context.Context, o Options) error {
 
 func newDaemon(o Options) *daemon {
 	d := &daemon{opts: o, log: o.Logger, started: time.Now()}
+	d.tidier.d = d
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -107,7 +109,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.st, err = store.Open(d.opts.Home, store.Options{Logger: d.log}); err != nil {
 		return err
 	}
-	if d.blocks, err = ipld.OpenSegments(d.st, ipld.SegmentOptions{Logger: d.log}); err != nil {
+	if d.blocks, err = ipld.OpenSegments(d.st, ipld.SegmentOptions{Pace: d.tidier.pace, Logger: d.log}); err != nil {
 		return err
 	}
 	d.fs, err = fs.New(fs.Options{
@@ -125,7 +127,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.group.start("file system", d.fs.Run)
-	d.group.start("garbage collection", d.collectGarbage)
+	d.group.start("garbage collection", d.tidier.run)
 	return nil
 }
 

@@ -202,7 +202,7 @@ func (i *ident) openVolume(v identity.VolumeID) (fs.Opened, error) {
 	feed := i.feed(v)
 	log, err := eventlog.Open(eventlog.Options{
 		Store: i.d.st, Volume: v, Feed: feed, Sign: i.keys.Sign, Keys: keys, Member: i.members.Allows,
-		Reducer: tree.New(), Rand: rand.Reader, Now: time.Now, Logger: i.d.log,
+		Reducer: tree.New(), Rand: rand.Reader, Now: i.d.clock.now, Logger: i.d.log,
 	})
 	if err != nil {
 		return fs.Opened{}, err

@@ -102,6 +102,11 @@ func (d *daemon) health(space store.Space) []control.Finding {
 	switch {
 	case full:
 		list = append(list, control.Finding{Grade: control.Bad, What: "the disk is full", Hint: "free some space: files can still be removed, renamed and cut"})
+	case space.Total > 0 && space.Low && !d.tidier.gaveUp().IsZero():
+		list = append(list, control.Finding{
+			Grade: control.Warn, What: "the disk is nearly full; history before " + d.tidier.gaveUp().Format("2006-01-02 15:04") + " was given up to make room",
+			Hint: "free some space",
+		})
 	case space.Total > 0 && space.Low:
 		list = append(list, control.Finding{Grade: control.Warn, What: "the disk is nearly full", Hint: "free some space"})
 	}

@@ -1,0 +1,210 @@
+package fs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// Retired is what retention did away with in a volume, or would.
+type Retired struct {
+	Versions int              // of files: their bytes are not kept any more
+	Bytes    int64            // their sizes; what they shared with what is kept stays
+	History  eventlog.Thinned // of names, attributes and inodes
+}
+
+func (r *Retired) add(o Retired) {
+	r.Versions += o.Versions
+	r.Bytes += o.Bytes
+	r.History.Facts += o.History.Facts
+	r.History.Bytes += o.History.Bytes
+}
+
+const (
+	// expireChunk is how many versions expire in one change.
+	expireChunk = 256
+	// slack is by how much the clock of a version's author and that of moments may differ for a pinned moment.
+	slack = 2 * time.Second
+)
+
+// Retire drops what retention keeps no longer, of all volumes; what lies before floor too, whatever retention says (the zero Time: nothing).
+// The blocks go with the next Collect. pause is called between parts of the work, without a lock; its error ends it. If dry, nothing changes.
+func (f *FS) Retire(floor time.Time, dry bool, pause func() error) (Retired, error) {
+	var all Retired
+	for _, v := range f.allVolumes() {
+		r, err := v.retire(floor, dry, pause)
+		all.add(r)
+		if err != nil {
+			return all, fmt.Errorf("retention of volume %v: %w", v.id, err)
+		}
+	}
+	return all, nil
+}
+
+func (v *Volume) retire(floor time.Time, dry bool, pause func() error) (r Retired, err error) {
+	keep, err := v.retention()
+	if err != nil {
+		return r, err
+	}
+	pins, err := v.pins()
+	if err != nil {
+		return r, err
+	}
+	now := v.fs.now()
+	history, versions := eventlog.GridOf(now, keep.ages()...), eventlog.GridOf(now, keep.versionAges()...)
+	if !floor.IsZero() {
+		none := eventlog.Grid{{Before: floor.UnixNano()}}
+		history, versions = history.With(none), versions.With(none)
+	}
+	if r.History, err = v.log.Thin(history, pins, dry, pause); err != nil {
+		return r, err
+	}
+	e := &expiry{v: v, grid: versions, pins: pins, dry: dry, pause: pause}
+	err = e.run()
+	r.Versions, r.Bytes = e.versions, e.bytes
+	return r, err
+}
+
+// pins are the moments of which all is kept.
+func (v *Volume) pins() ([]eventlog.Moment, error) { return nil, nil }
+
+// An expiry has versions expire that are not shown and not kept.
+type expiry struct {
+	v     *Volume
+	grid  eventlog.Grid
+	pins  []eventlog.Moment
+	dry   bool
+	pause func() error
+
+	versions int
+	bytes    int64
+}
+
+func (e *expiry) run() error {
+	until := map[tree.VersionID]int64{}
+	err := e.v.log.Snapshot(func(r eventlog.Reader) {
+		tree.Past(r, func(id tree.VersionID, t int64) {
+			if is, ok := until[id]; !ok || t > is {
+				until[id] = t
+			}
+		})
+		tree.LivingHeads(r, func(h tree.Head) bool {
+			delete(until, h.ID)
+			return true
+		})
+	})
+	if err != nil {
+		return err
+	}
+	gone, err := e.v.expired()
+	if err != nil {
+		return err
+	}
+	var doomed []tree.VersionID
+	for id, t := range until {
+		if gone[id] {
+			continue
+		}
+		if ok, err := e.mayGo(id, t); err != nil {
+			return err
+		} else if ok {
+			doomed = append(doomed, id)
+		}
+		if len(doomed) == expireChunk {
+			if err := e.drop(doomed); err != nil {
+				return err
+			}
+			doomed = doomed[:0]
+		}
+	}
+	return e.drop(doomed)
+}
+
+// mayGo reports whether a version that was shown until a time is not kept. What stands in its event takes no blocks, and stays.
+func (e *expiry) mayGo(id tree.VersionID, until int64) (bool, error) {
+	var ver tree.Version
+	var ok bool
+	if err := e.v.log.Snapshot(func(r eventlog.Reader) { ver, ok = tree.GetVersion(r, id) }); err != nil {
+		return false, err
+	}
+	if !ok || ver.Pending || ver.Content.Root.CID.IsZero() {
+		return false, nil
+	}
+	// If a clock was set back in between, all that it showed counts.
+	from, to := min(ver.Time, until), max(ver.Time, until)
+	if from != ver.Time {
+		to++
+	}
+	if e.grid.Keeps(from, to) {
+		return false, nil
+	}
+	pinned := slices.ContainsFunc(e.pins, func(m eventlog.Moment) bool {
+		return m.Time >= from-int64(slack) && m.Time <= to+int64(slack)
+	})
+	if pinned {
+		return false, nil
+	}
+	e.versions++
+	e.bytes += ver.Size
+	return true, nil
+}
+
+func (e *expiry) drop(ids []tree.VersionID) error {
+	if len(ids) > 0 && !e.dry {
+		err := e.v.update(func(t *txn) error {
+			for _, id := range ids {
+				t.SetLocal(localKey(localExpired, id), []byte{})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return e.pause()
+}
+
+// expired lists the versions whose bytes are not kept any more.
+func (v *Volume) expired() (map[tree.VersionID]bool, error) {
+	gone := map[tree.VersionID]bool{}
+	err := v.log.Local(func(r eventlog.Reader) {
+		r.Scan([]byte{localExpired}, nil, func(k, _ []byte) bool {
+			if len(k) == 17 {
+				gone[tree.VersionID(k[1:])] = true
+			}
+			return true
+		})
+	})
+	return gone, err
+}
+
+// errExpired says that a version's bytes are not kept any more.
+var errExpired = errors.New("is older than what is kept")
+
+// keptContent calls fn for the contents that must stay: of all versions that have not expired, and of those that have and are heads again.
+func (v *Volume) keptContent(r eventlog.Reader, gone map[tree.VersionID]bool, fn func(ipld.Content) error) error {
+	err := tree.Reachable(r, func(ver tree.Version) error {
+		if gone[ver.ID] {
+			return nil
+		}
+		return fn(ver.Content)
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	tree.LivingHeads(r, func(h tree.Head) bool {
+		if !gone[h.ID] {
+			return true
+		}
+		if ver, ok := tree.GetVersion(r, h.ID); ok && !ver.Content.Root.CID.IsZero() {
+			err = fn(ver.Content)
+		}
+		return err == nil
+	})
+	return err
+}

@@ -1,0 +1,195 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/internal/control"
+)
+
+const (
+	lookEvery = 30 * time.Second // at the disk
+	tidyEvery = 10 * time.Minute
+	// tidyGrowth is how much the segments must have grown since the last time to be worth another.
+	tidyGrowth  = 32 << 20
+	tidyAnyway  = 24 * time.Hour // so old history goes even if nothing new comes
+	segmentsDir = "segments"
+
+	// What collecting reads and writes a second at most: while programs call, and else.
+	busyRate = 16 << 20
+	idleRate = 64 << 20
+)
+
+// A tidier keeps history within its retention and gives space back.
+type tidier struct {
+	d     *daemon
+	mu    sync.Mutex   // one run at a time
+	hurry atomic.Int32 // how many persons wait for one
+	calls atomic.Uint64
+
+	said  sync.Mutex
+	floor time.Time // what was before it had to go because the disk was nearly full; zero: nothing had
+}
+
+// run tidies now and then: if enough was written since the last time, or a day has passed, or the disk is nearly full. A clock that was
+// set a short time ago is not believed: it may make history look old.
+func (t *tidier) run(ctx context.Context) error {
+	var size int64 // of the segments when they were last collected
+	last := time.Now()
+	var looked, made time.Time
+	clock := newSteady()
+	for sleep(ctx, lookEvery) {
+		if clock.believed() < tidyEvery {
+			continue
+		}
+		if space := t.d.fs.Space(); space.Low {
+			if space.Free == 0 || time.Since(made) > tidyEvery {
+				t.makeRoom(ctx)
+				made = time.Now()
+			}
+			continue
+		}
+		if time.Since(looked) < tidyEvery {
+			continue
+		}
+		looked = time.Now()
+		now, err := storeSize(t.d.st.Path(segmentsDir))
+		if err != nil {
+			t.d.log.Warn("collect garbage", "err", err)
+		}
+		if now-size < tidyGrowth && time.Since(last) < tidyAnyway {
+			continue
+		}
+		did, err := t.tidy(ctx, time.Time{}, false)
+		if ctx.Err() != nil {
+			return nil
+		}
+		t.tell(did, err)
+		size, last = now-did.Freed, time.Now()
+	}
+	return nil
+}
+
+func (t *tidier) tell(did control.GCAnswer, err error) {
+	if err != nil {
+		t.d.log.Error("collect garbage", "err", err)
+	} else if did.Freed > 0 || did.Versions > 0 || did.Records > 0 {
+		t.d.log.Info("collected garbage", "bytes", did.Freed, "versions", did.Versions, "records", did.Records)
+	}
+}
+
+// steps are how much history is left, in turn, when the disk is nearly full.
+var steps = []time.Duration{365 * 24 * time.Hour, 90 * 24 * time.Hour, 30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour, time.Hour}
+
+// makeRoom gives up history, the oldest first, until the disk is no longer nearly full, or only an hour of it is left.
+func (t *tidier) makeRoom(ctx context.Context) {
+	for _, left := range steps {
+		floor := time.Now().Add(-left)
+		did, err := t.tidy(ctx, floor, false)
+		if ctx.Err() != nil {
+			return
+		}
+		t.tell(did, err)
+		if did.Versions > 0 || did.Records > 0 {
+			t.d.log.Warn("the disk is nearly full: history is given up", "before", floor)
+			t.said.Lock()
+			t.floor = floor
+			t.said.Unlock()
+		}
+		if err != nil || !t.d.fs.Space().Low {
+			return
+		}
+	}
+}
+
+// gaveUp is the time before which history had to go, zero if none had.
+func (t *tidier) gaveUp() time.Time {
+	t.said.Lock()
+	defer t.said.Unlock()
+	return t.floor
+}
+
+// tidy applies retention, and what is before floor goes whatever retention says; then it collects garbage. If dry, it only tells
+// what would go.
+func (t *tidier) tidy(ctx context.Context, floor time.Time, dry bool) (control.GCAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var a control.GCAnswer
+	p := &pacer{t: t, ctx: ctx, since: time.Now()}
+	r, err := t.d.fs.Retire(floor, dry, p.rest)
+	a.Versions, a.VersionBytes, a.Records, a.RecordBytes = r.Versions, r.Bytes, r.History.Facts, r.History.Bytes
+	if err != nil {
+		return a, fmt.Errorf("retention: %w", err)
+	}
+	if dry {
+		a.Garbage, err = t.d.fs.Garbage(ctx)
+	} else {
+		a.Freed, err = t.d.fs.Collect(ctx)
+	}
+	return a, err
+}
+
+// gc answers the command line: somebody waits, so it does not give way.
+func (t *tidier) gc(ctx context.Context, q control.GCRequest) (control.GCAnswer, error) {
+	t.hurry.Add(1)
+	defer t.hurry.Add(-1)
+	return t.tidy(ctx, time.Time{}, q.Dry)
+}
+
+// pace makes a collection wait when it has read or written so many bytes.
+func (t *tidier) pace(ctx context.Context, bytes int) error {
+	if t.hurry.Load() > 0 {
+		return ctx.Err()
+	}
+	rate := idleRate
+	if t.busy() {
+		rate = busyRate
+	}
+	if !sleep(ctx, time.Duration(bytes)*time.Second/time.Duration(rate)) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// busy reports whether programs have called since it was asked the last time.
+func (t *tidier) busy() bool {
+	now := t.d.fs.Calls()
+	return t.calls.Swap(now) != now
+}
+
+// A pacer has work rest three times as long as it worked while programs call.
+type pacer struct {
+	t     *tidier
+	ctx   context.Context
+	since time.Time
+}
+
+func (p *pacer) rest() error {
+	if p.t.hurry.Load() == 0 && p.t.busy() {
+		sleep(p.ctx, min(3*time.Since(p.since), 100*time.Millisecond))
+	}
+	p.since = time.Now()
+	return p.ctx.Err()
+}
+
+// A steady says for how long the clock has gone on as time does.
+type steady struct{ since, seen time.Time }
+
+func newSteady() *steady {
+	now := time.Now()
+	return &steady{now, now}
+}
+
+// believed is for how long the clock has not been set, by more than a minute between two calls. A sleep of the machine counts as well: the
+// time that it tells Go stands still meanwhile.
+func (s *steady) believed() time.Duration {
+	now := time.Now()
+	if drift := now.Round(0).Sub(s.seen.Round(0)) - now.Sub(s.seen); drift.Abs() > time.Minute {
+		s.since = now
+	}
+	s.seen = now
+	return now.Sub(s.since)
+}
