@@ -24,6 +24,7 @@ const (
 	kindFact      = 'y' // the reducer's key, escaped; moment -> what the key had until then
 	kindEra       = 'r' // number -> era
 	kindGrid      = 'x' // -> Grid: which moments still count
+	kindBase      = 'b' // -> Index up to which the log was restored from a checkpoint
 )
 
 // localSpace is the first byte of the keys that belong to this device alone.

@@ -30,8 +30,9 @@ var edges = map[string]string{
 	"ipld":           "internal/dagcbor internal/report internal/store",
 	"ipld/ipfs":      "ipld",
 	"ipld/storetest": "ipld",
+	"ipld/table":     "ipld",
 
-	"eventlog": "identity ipld internal/dagcbor internal/report internal/store",
+	"eventlog": "identity ipld ipld/table internal/dagcbor internal/report internal/store",
 
 	"raftstore": "eventlog identity internal/dagcbor internal/report internal/store",
 	"sync":      "eventlog identity ipld internal/dagcbor internal/store",

@@ -1,0 +1,187 @@
+package eventlog
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/rhizome-fs/rhizome/internal/dagcbor"
+	"github.com/rhizome-fs/rhizome/internal/store"
+	"github.com/rhizome-fs/rhizome/ipld"
+	"github.com/rhizome-fs/rhizome/ipld/table"
+)
+
+// A Checkpoint is a point of the committed order from which a log can go on without what came before: the state there, all that the reducer
+// hides in it, and what later frames may build on. Devices that have committed the same make the same one.
+type Checkpoint struct {
+	Index     Index // the last that the sequencer gave
+	OrderHash [32]byte
+	Frames    uint64 // committed
+	Events    uint64
+	Table     table.Root // the records, under their keys below the volume's
+}
+
+var (
+	// ErrUnsettled says that a log has tentative frames: a checkpoint is made when it has none.
+	ErrUnsettled = errors.New("there are tentative frames")
+	// ErrNotEmpty says that a checkpoint would be restored over something.
+	ErrNotEmpty = errors.New("the log is not empty")
+)
+
+// checkpointKinds are the records that a checkpoint holds, in the order of their keys.
+var checkpointKinds = []byte{kindCommitted, kindHead, kindMeta, kindState}
+
+// pauseRecords is after how many records somebody else may have a turn.
+const pauseRecords = 1024
+
+// Checkpoint makes one, of what is committed: blocks go to a store, where the caller holds them until something refers to the table. memo makes
+// the next one cheap, see table.Memo; the table that it is of must be kept. pause is called between parts of the work, without
+// a lock; its error ends it. Checkpoint returns ErrUnsettled while there are tentative frames, ErrNoKeys if this log has no state.
+func (l *Log) Checkpoint(ctx context.Context, to ipld.Store, sealer *ipld.Sealer, memo *table.Memo, pause func() error) (Checkpoint, ipld.Added, error) {
+	c, added, err := l.checkpoint(ctx, to, sealer, memo, pause)
+	if err != nil {
+		return c, added, fmt.Errorf("checkpoint of volume %v: %w", l.volume, err)
+	}
+	return c, added, nil
+}
+
+func (l *Log) checkpoint(ctx context.Context, to ipld.Store, sealer *ipld.Sealer, memo *table.Memo, pause func() error) (c Checkpoint, added ipld.Added, err error) {
+	if l.keys == nil {
+		return c, added, ErrNoKeys
+	}
+	l.order.Lock()
+	if err = l.reload(); err == nil && len(l.graph.tentative) > 0 {
+		err = ErrUnsettled
+	}
+	l.mu.RLock()
+	snap, marks, next := l.db().NewSnapshot(), l.marks, l.next
+	l.mu.RUnlock()
+	l.order.Unlock()
+	defer l.store.CloseSnapshot(snap)
+	if err != nil {
+		return c, added, err
+	}
+	state := newOverlay(newDBState(snap, l.ks.kind(kindState)))
+	if err := l.takeBackUnframed(state, snap, marks.First, next); err != nil {
+		return c, added, err
+	}
+	c = Checkpoint{Index: marks.Index, OrderHash: marks.OrderHash, Frames: marks.Frames, Events: marks.Events}
+	w := table.NewWriter(ctx, to, sealer, memo)
+	n := 0
+	add := func(key, val []byte) error {
+		if n++; n%pauseRecords == 0 {
+			if err := pause(); err != nil {
+				return err
+			}
+		}
+		return w.Add(key, val)
+	}
+	for _, kind := range checkpointKinds {
+		if kind == kindState {
+			break
+		}
+		prefix := l.ks.kind(kind)
+		err := scanRange(snap, prefix, after(prefix), func(key, val []byte) error {
+			if kind == kindMeta { // also of what waits
+				var m frameMeta
+				if err := dagcbor.DecodeTrusted(val, &m); err != nil || m.Index == 0 {
+					return err
+				}
+			}
+			return add(key[len(l.ks.prefix):], val)
+		})
+		if err != nil {
+			return c, added, err
+		}
+	}
+	state.Scan(nil, nil, func(key, val []byte) bool {
+		err = add(append([]byte{kindState}, key...), val)
+		return err == nil
+	})
+	if err = errors.Join(err, state.err); err != nil {
+		return c, added, err
+	}
+	c.Table, added, err = w.Close()
+	return c, added, err
+}
+
+// takeBackUnframed undoes the unframed events in o.
+func (l *Log) takeBackUnframed(o *overlay, db pebble.Reader, first, end LocalSeq) error {
+	var us []*undo
+	err := scanRange(db, l.ks.local(kindUndo, first), l.ks.local(kindUndo, end), func(_, val []byte) error {
+		u, err := decodeUndo(bytes.Clone(val))
+		us = append(us, u)
+		return err
+	})
+	if err == nil && len(us) != int(end-first) {
+		err = fmt.Errorf("undo of events %d to %d: %w", first, end-1, errMissing)
+	}
+	if err != nil || len(us) == 0 {
+		return err
+	}
+	o.takeBack(mergeUndos(us))
+	return o.err
+}
+
+// restoreBytes is about how much of a checkpoint goes into one batch.
+const restoreBytes = 1 << 20
+
+// Restore writes a checkpoint into the place of a log that is not there, and has not been opened: Open then finds a log that has committed all up to c.Index.
+// Nothing of it counts before all is on disk, so it may be begun again after a crash. It returns ErrNotEmpty if there is a log;
+// ipld.ErrNotFound and ipld.ErrDamaged if the table is not here as a whole.
+func Restore(o Options, from ipld.Store, c Checkpoint) error {
+	if err := restore(o, from, c); err != nil {
+		return fmt.Errorf("restore volume %v from checkpoint %d: %w", o.Volume, c.Index, err)
+	}
+	return nil
+}
+
+func restore(o Options, from ipld.Store, c Checkpoint) error {
+	ks := newKeyspace(o.Volume)
+	if _, there, err := dbGet(o.Store.DB(), ks.kind(kindMarks)); err != nil || there {
+		return cmp.Or(err, ErrNotEmpty)
+	}
+	b := o.Store.DB().NewBatch()
+	for _, kind := range checkpointKinds { // what an earlier attempt left
+		b.DeleteRange(ks.kind(kind), after(ks.kind(kind)), nil)
+	}
+	var n uint64
+	err := table.Each(from, c.Table.Link, func(key, val []byte) error {
+		if len(key) == 0 || !bytes.Contains(checkpointKinds, key[:1]) {
+			return fmt.Errorf("record %x: %w", key, ipld.ErrDamaged)
+		}
+		n++
+		b.Set(append(ks.prefix, key...), val, nil)
+		if b.Len() < restoreBytes {
+			return nil
+		}
+		err := o.Store.Commit(b, store.Applied)
+		b = o.Store.DB().NewBatch()
+		return err
+	})
+	if err == nil && n != c.Table.Records {
+		err = fmt.Errorf("%d records, want %d: %w", n, c.Table.Records, ipld.ErrDamaged)
+	}
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	put(b, ks.kind(kindBase), &c.Index)
+	put(b, ks.kind(kindMarks), &marks{
+		Version: marksVersion, Device: o.Feed.Device, Incarnation: o.Feed.Incarnation, First: 1,
+		Index: c.Index, OrderHash: c.OrderHash, Frames: c.Frames, Events: c.Events,
+	})
+	return o.Store.Commit(b, store.OnDisk)
+}
+
+// base is the Index up to which this log was restored from a checkpoint, and lacks the frames: 0 if it has all.
+func (l *Log) base() (i Index, err error) {
+	rec, ok, err := dbGet(l.db(), l.ks.kind(kindBase))
+	if err == nil && ok {
+		err = dagcbor.DecodeTrusted(rec, &i)
+	}
+	return i, err
+}
