@@ -66,32 +66,40 @@ func kindOf(mode uint32) (tree.Kind, bool) {
 	return 0, false
 }
 
-// attrLocked composes what stat shows of n. The caller holds n.mu.
-func (n *Node) attrLocked(ino tree.Inode) Attr {
+// attrOf is what stat shows of an inode whatever the device knows of it besides.
+func (v *Volume) attrOf(ino *tree.Inode, st uint64) Attr {
 	a := Attr{
-		Ino:   n.ino,
+		Ino:   st,
 		Size:  ino.Size(),
 		Mode:  ino.Mode&0o7777 | typeBits(ino.Kind),
 		Nlink: ino.Nlink,
-		UID:   n.vol.fs.uidOf(ino.UID),
-		GID:   n.vol.fs.gidOf(ino.GID),
+		UID:   v.fs.uidOf(ino.UID),
+		GID:   v.fs.gidOf(ino.GID),
 		Rdev:  ino.Rdev,
 		Mtime: ino.Mtime,
 		Btime: ino.Btime,
-		Atime: n.atime,
-		Ctime: n.ctime,
 	}
 	switch ino.Kind {
 	case tree.Dir, tree.Graft:
-		a.Nlink = 2 + ino.Subdirs + n.strangeSubdirs()
+		a.Nlink = 2 + ino.Subdirs
 		a.Size = 4096
 	case tree.Symlink:
 		a.Size = int64(len(ino.Target))
 	}
+	a.Data = a.Size
+	return a
+}
+
+// attrLocked composes what stat shows of n. The caller holds n.mu.
+func (n *Node) attrLocked(ino tree.Inode) Attr {
+	a := n.vol.attrOf(&ino, n.ino)
+	a.Atime, a.Ctime = n.atime, n.ctime
+	if ino.Kind == tree.Dir || ino.Kind == tree.Graft {
+		a.Nlink += n.strangeSubdirs()
+	}
 	if n.orphan != nil {
 		a.Nlink = 0
 	}
-	a.Data = a.Size
 	if n.buf != nil {
 		a.Size, a.Data = n.buf.size, n.buf.data()
 		a.Mtime = n.buf.mtime

@@ -14,6 +14,9 @@ import (
 
 // Flush is close(2) of a copy of a handle that may write. When it returns the bytes survive kill -9.
 func (f *FS) Flush(id NodeID) error {
+	if id.IsPast() {
+		return nil
+	}
 	n, err := f.nodeOf(id)
 	if err != nil || n.vol == nil {
 		return err
@@ -49,6 +52,10 @@ func (n *Node) closeLocked() error {
 
 // Release drops a handle. An edit that Flush left to it ends; but that of a file beside a database goes on.
 func (f *FS) Release(id NodeID, write bool) {
+	if id.IsPast() {
+		f.past.release(id)
+		return
+	}
 	n, err := f.nodeOf(id)
 	if err != nil || n.vol == nil {
 		return

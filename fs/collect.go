@@ -106,6 +106,9 @@ func (f *FS) openContents() []*ipld.Content {
 		}
 		n.mu.Unlock()
 	}
+	for _, c := range f.past.openContents() {
+		add(c)
+	}
 	for _, v := range f.allVolumes() {
 		v.mu.Lock()
 		for _, p := range v.pending {

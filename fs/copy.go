@@ -12,10 +12,6 @@ const copyAtOnce = 8 << 20
 // in a spill file, is not copied but referred to if it comes to the same offset in a file that has nothing else below its
 // edit; so is a whole file, however large. Else bytes are copied, and holes stay holes.
 func (f *FS) Copy(from NodeID, off int64, to NodeID, at, n int64) (int64, error) {
-	src, err := f.nodeOf(from)
-	if err != nil {
-		return 0, err
-	}
 	dst, err := f.nodeOf(to)
 	if err != nil {
 		return 0, err
@@ -23,7 +19,17 @@ func (f *FS) Copy(from NodeID, off int64, to NodeID, at, n int64) (int64, error)
 	if off < 0 || at < 0 || n < 0 || off+n < off || at+n < at {
 		return 0, ErrInvalid
 	}
-	if src.vol == nil || dst.vol == nil {
+	if dst.vol == nil {
+		return 0, ErrIsDir
+	}
+	if from.IsPast() {
+		return f.copyPast(from, off, dst, at, n)
+	}
+	src, err := f.nodeOf(from)
+	if err != nil {
+		return 0, err
+	}
+	if src.vol == nil {
 		return 0, ErrIsDir
 	}
 	unlock := lockNodes(src, dst)
@@ -32,6 +38,22 @@ func (f *FS) Copy(from NodeID, off int64, to NodeID, at, n int64) (int64, error)
 	if err != nil || r.n == 0 {
 		return 0, f.damaged(src, err)
 	}
+	return f.copyLocked(r, dst, at)
+}
+
+// copyPast is Copy from a file of the past.
+func (f *FS) copyPast(from NodeID, off int64, dst *Node, at, n int64) (int64, error) {
+	r, err := f.past.source(from, off, n)
+	if err != nil || r.n == 0 {
+		return 0, err
+	}
+	dst.mu.Lock()
+	defer dst.mu.Unlock()
+	return f.copyLocked(r, dst, at)
+}
+
+// copyLocked copies r to dst. The caller holds dst.mu, and that of what r is of.
+func (f *FS) copyLocked(r source, dst *Node, at int64) (int64, error) {
 	ino, err := dst.inodeLocked()
 	if err != nil {
 		return 0, err
@@ -41,7 +63,7 @@ func (f *FS) Copy(from NodeID, off int64, to NodeID, at, n int64) (int64, error)
 	}
 	done := int64(0)
 	err = dst.changeLocked(ino, func(b *buffer) error {
-		if off == at && r.shareable(src, dst) {
+		if r.off == at && r.shareable(dst) {
 			if ok, err := b.refer(r); ok || err != nil {
 				done = r.n
 				return err
@@ -66,6 +88,8 @@ func (f *FS) Copy(from NodeID, off int64, to NodeID, at, n int64) (int64, error)
 // A source is a range of a file's bytes.
 type source struct {
 	content
+	vol    *Volume
+	local  bool
 	off, n int64
 	ver    tree.VersionID // what content is the bytes of; zero: of an edit that goes on
 	holes  int64          // bytes of content in holes
@@ -73,7 +97,7 @@ type source struct {
 
 // rangeLocked is what there is of [off, off+n) of a file. The caller holds n.mu.
 func (n *Node) rangeLocked(off, count int64) (source, error) {
-	s := source{off: off}
+	s := source{vol: n.vol, local: n.local, off: off}
 	ino, err := n.inodeLocked()
 	if err != nil {
 		return s, err
@@ -96,11 +120,11 @@ func (n *Node) rangeLocked(off, count int64) (source, error) {
 
 // shareable reports whether an edit of dst may stand on the bytes as they are: on blocks under the secret of one identity, or
 // on a spill file whose record the same volume keeps.
-func (s *source) shareable(src, dst *Node) bool {
-	if s.ver == (tree.VersionID{}) || src.local != dst.local || src.vol.home != dst.vol.home || s.Size() <= memLimit {
+func (s *source) shareable(dst *Node) bool {
+	if s.ver == (tree.VersionID{}) || s.local != dst.local || s.vol.home != dst.vol.home || s.Size() <= memLimit {
 		return false
 	}
-	return src.vol == dst.vol || sealedForm(s.content) != nil
+	return s.vol == dst.vol || sealedForm(s.content) != nil
 }
 
 // refer makes the range of a version that r is the range of the edit, by reference. It reports false if the edit stands on

@@ -88,8 +88,8 @@ func (dir *Node) isHomeRoot() bool {
 
 // make creates a file of any kind in dir.
 func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error) {
-	if len(name) > tree.MaxName {
-		return Entry{}, ErrNameTooLong
+	if err := dir.canName(name); err != nil {
+		return Entry{}, err
 	}
 	if err := f.space.check(0); err != nil {
 		return Entry{}, err
@@ -104,6 +104,17 @@ func (f *FS) make(dir *Node, name string, op tree.Create, c Cred) (Entry, error)
 	n.mu.Lock() // not with dir's: see the order of locks
 	defer n.mu.Unlock()
 	return Entry{Node: n.id, Attr: n.attrLocked(made)}, nil
+}
+
+// canName refuses names that nothing new gets in dir.
+func (dir *Node) canName(name string) error {
+	switch {
+	case len(name) > tree.MaxName:
+		return ErrNameTooLong
+	case dir.isAt([]byte(name)):
+		return ErrExist
+	}
+	return nil
 }
 
 // makeChild makes what op says in dir, and its node, with a reference of the kernel.
@@ -219,8 +230,8 @@ func steppingStone(dir tree.FileID) tree.Path {
 
 // makeVolume makes an app volume and its graft in the home volume.
 func (f *FS) makeVolume(dir *Node, name string) (Entry, error) {
-	if len(name) > tree.MaxName {
-		return Entry{}, ErrNameTooLong
+	if err := dir.canName(name); err != nil {
+		return Entry{}, err
 	}
 	h := dir.vol.home
 	dir.mu.Lock()

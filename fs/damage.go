@@ -44,11 +44,20 @@ func (d *damageList) add(v *Volume, file tree.FileID, why error) bool {
 
 // damaged makes an error of reading ErrDamaged if the bytes are to blame, and remembers the file.
 func (f *FS) damaged(n *Node, err error) error {
-	if err == nil || !errors.Is(err, ErrDamaged) && !errors.Is(err, ipld.ErrDamaged) && !errors.Is(err, ipld.ErrNotFound) {
+	if err == nil || !isDamage(err) {
 		return err
 	}
-	if f.damage.add(n.vol, f.table.fileOf(n), err) {
-		f.log.Error("read a damaged file", "volume", fmt.Sprintf("%x", n.vol.id), "inode", n.ino, "err", err)
+	return n.vol.damaged(f.table.fileOf(n), n.ino, err)
+}
+
+func isDamage(err error) bool {
+	return errors.Is(err, ErrDamaged) || errors.Is(err, ipld.ErrDamaged) || errors.Is(err, ipld.ErrNotFound)
+}
+
+// damaged is FS.damaged for an error that is damage, of a file that need have no node.
+func (v *Volume) damaged(file tree.FileID, ino uint64, err error) error {
+	if v.fs.damage.add(v, file, err) {
+		v.fs.log.Error("read a damaged file", "volume", fmt.Sprintf("%x", v.id), "inode", ino, "err", err)
 	}
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }

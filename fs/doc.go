@@ -25,10 +25,17 @@
 // database. The same reducer keeps them; no event leaves the device. A rename between such a name and another moves files from one
 // tree to the other (cross.go); the trash at the mount's top is device-local, and of all volumes (trash.go).
 //
+// # The past
+//
+// In every directory of a volume .at leads to what it was (at.go). A view is a directory as it was at one time, which is a moment in the
+// history of each volume that is in it (atview.go). What the kernel knows of the past are nodes of their own kind, with numbers of their own (attable.go):
+// what they show never changes, so they need no lock, and whatever asks for a change of one does not find it.
+//
 // # Locks
 //
 // Order: Node.mu, then the log's own lock (inside eventlog), then Volume.mu, then table.mu, then spills.mu.
 // FS.opening comes behind the Node.mu of a home's root, FS.crossing behind every Node.mu. Several Node.mu are taken in the order of
 // their numbers. Who holds a log's lock looks at no other volume.
+// Of the past: pastTable.naming, view.mu, then the log's own lock; pastTable.mu comes behind all.
 // Nothing is notified under a lock.
 package fs

@@ -22,6 +22,8 @@ var (
 	ErrNoData       = errors.New("no data from there on")
 	ErrBusy         = errors.New("in use")
 	ErrNotSupported = errors.New("not supported")
+	ErrReadOnly     = errors.New("the past does not change")
+	ErrStale        = errors.New("no longer what the name leads to") // who looks the name up again finds what is there
 	// ErrDamaged says that bytes cannot be had back as they were written. Wrong bytes are never given instead.
 	ErrDamaged = errors.New("damaged")
 )

@@ -183,6 +183,12 @@ func (v *Volume) expired() (map[tree.VersionID]bool, error) {
 	return gone, err
 }
 
+// hasExpired reports whether a version's bytes are not kept any more.
+func (v *Volume) hasExpired(id tree.VersionID) (gone bool, err error) {
+	err = v.log.Local(func(r eventlog.Reader) { _, gone = r.Get(localKey(localExpired, id)) })
+	return gone, err
+}
+
 // errExpired says that a version's bytes are not kept any more.
 var errExpired = errors.New("is older than what is kept")
 

@@ -16,7 +16,7 @@ import (
 	"github.com/rhizome-fs/rhizome/ipld"
 )
 
-// Options say what an FS stands on. All but Logger must be set.
+// Options say what an FS stands on. All but Logger and Clock must be set.
 type Options struct {
 	Store  *store.Store
 	Blocks *ipld.Segments
@@ -25,6 +25,7 @@ type Options struct {
 	Device string           // this device's name, for conflict names and the log
 	Boot   string           // names the machine's boot: what was written in another one and not synced may be gone
 	Now    func() time.Time // for what writes set; coarse is right (see docs/ARCHITECTURE.md)
+	Clock  func() time.Time // what time it is to the logs, which may be finer; nil: Now
 	Logger *slog.Logger
 }
 
@@ -61,6 +62,7 @@ type FS struct {
 	log    *slog.Logger
 	spills *spills
 	table  *table
+	past   *pastTable
 	space  space
 	seal   sealQueue
 
@@ -110,6 +112,10 @@ func New(o Options) (*FS, error) {
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
+	if o.Clock == nil {
+		o.Clock = o.Now
+	}
+	f.past = newPastTable(f, o.Clock)
 	f.atime.Never = true
 	f.seal.wake, f.seal.full = make(chan struct{}, 1), make(chan struct{}, 1)
 	f.space.st, f.space.spills = o.Store, sp

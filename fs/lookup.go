@@ -12,15 +12,21 @@ import (
 type Entry struct {
 	Node NodeID
 	Attr Attr
+	// Fleeting says that the name may lead to something else within seconds, or to something at all if it did not.
+	Fleeting bool
 }
 
 // nodeOf returns the node that the kernel means.
 func (f *FS) nodeOf(id NodeID) (*Node, error) {
 	n, ok := f.table.get(id)
-	if !ok {
+	switch {
+	case ok:
+		return n, nil
+	case id.IsPast(): // which who only reads does not ask for here
+		return nil, ErrReadOnly
+	default:
 		return nil, fmt.Errorf("inode %d: %w", id, ErrNotExist)
 	}
-	return n, nil
 }
 
 // dirOf returns a node of a volume that is about to be used as a directory.
@@ -38,6 +44,9 @@ func (f *FS) dirOf(id NodeID) (*Node, error) {
 // Lookup finds name in a directory and counts a reference of the kernel. "." and ".." are for file handles: parent may be a node that
 // has been forgotten, and no directory.
 func (f *FS) Lookup(parent NodeID, name string) (Entry, error) {
+	if parent.IsPast() {
+		return f.past.lookup(parent, name)
+	}
 	switch name {
 	case ".":
 		return f.self(parent)
@@ -62,6 +71,9 @@ func (f *FS) Lookup(parent NodeID, name string) (Entry, error) {
 			e, err = f.enter(where)
 		}
 		if !errors.Is(err, ErrNotExist) || !f.crossedSince(before) {
+			if err == ErrNotExist && name == atName {
+				return f.lookupAt(dir)
+			}
 			return e, err
 		}
 	}
@@ -72,6 +84,9 @@ func (f *FS) lookupTop(name string) (Entry, error) {
 	if h == nil {
 		if p, ok := f.trashNamed(name); ok {
 			return f.enter(p)
+		}
+		if name == atName {
+			return f.past.enterAt(nil, tree.FileID{}), nil
 		}
 		return Entry{}, ErrNotExist
 	}
@@ -189,10 +204,19 @@ func (f *FS) enter(p place) (Entry, error) {
 }
 
 // Forget drops references that lookups gave the kernel.
-func (f *FS) Forget(id NodeID, lookups uint64) { f.table.forget(id, lookups) }
+func (f *FS) Forget(id NodeID, lookups uint64) {
+	if id.IsPast() {
+		f.past.forget(id, lookups)
+		return
+	}
+	f.table.forget(id, lookups)
+}
 
 // GetAttr returns what stat shows.
 func (f *FS) GetAttr(id NodeID) (Attr, error) {
+	if id.IsPast() {
+		return f.past.getAttr(id)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return Attr{}, err
@@ -211,8 +235,13 @@ func (f *FS) topAttr(n *Node) Attr {
 	n.mu.Lock()
 	t := n.ctime
 	n.mu.Unlock()
+	return f.ownDirAttr(n.ino, 2+count, t)
+}
+
+// ownDirAttr is what stat shows of a directory that is in no volume.
+func (f *FS) ownDirAttr(ino uint64, links int, t int64) Attr {
 	return Attr{
-		Ino: n.ino, Mode: ModeDir | 0o755, Nlink: uint32(2 + count), UID: f.uid, GID: f.gid, Size: 4096, Data: 4096,
+		Ino: ino, Mode: ModeDir | rootMode, Nlink: uint32(links), UID: f.uid, GID: f.gid, Size: 4096, Data: 4096,
 		Atime: t, Mtime: t, Ctime: t, Btime: t,
 	}
 }
@@ -245,6 +274,9 @@ func (n *Node) inodeLocked() (tree.Inode, error) {
 
 // Readlink returns a symlink's target.
 func (f *FS) Readlink(id NodeID) ([]byte, error) {
+	if id.IsPast() {
+		return f.past.readlink(id)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil || n.vol == nil {
 		return nil, ErrInvalid

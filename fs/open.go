@@ -12,6 +12,9 @@ import (
 // Open counts a handle of a file. write says that it may write, trunc that it begins by emptying
 // the file. Emptying is no event: an editor's truncate and write are one edit.
 func (f *FS) Open(id NodeID, write, trunc bool) error {
+	if id.IsPast() {
+		return f.past.openFile(id, write || trunc)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return err

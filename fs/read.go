@@ -16,6 +16,9 @@ func (f *FS) ReadReady(id NodeID, p []byte, off int64) (k int, ok bool, err erro
 }
 
 func (f *FS) read(id NodeID, p []byte, off int64, ready bool) (k int, ok bool, err error) {
+	if id.IsPast() {
+		return f.past.read(id, p, off, ready)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return 0, true, err
@@ -41,31 +44,41 @@ func (f *FS) read(id NodeID, p []byte, off int64, ready bool) (k int, ok bool, e
 	if err != nil {
 		return 0, true, f.damaged(n, err)
 	}
+	var a *ahead
+	if h != nil {
+		a = &h.ahead
+	}
+	k, ok, err = f.readContent(c, a, p, off, ready)
+	return k, ok, f.damaged(n, err)
+}
+
+// readContent fills p with c's bytes at off. ready: only if that is not likely to wait for anything; else it reports false. a is nil if
+// nobody has the file open.
+func (f *FS) readContent(c content, a *ahead, p []byte, off int64, ready bool) (k int, ok bool, err error) {
 	if c == nil || off >= c.Size() {
 		return 0, true, nil
 	}
 	p = p[:min(int64(len(p)), c.Size()-off)]
-	if done, err := f.readContent(n, h, c, p, off, ready); !done || err != nil {
+	if done, err := fillFrom(c, a, p, off, ready); !done || err != nil {
 		return 0, done, err
 	}
-	if a, ok := c.(prefetcher); ok && h != nil && c.Size() >= aheadFrom {
-		f.readAhead(&h.ahead, a, c.Size(), off, off+int64(len(p)))
+	if near, ok := c.(prefetcher); ok && a != nil && c.Size() >= aheadFrom {
+		f.readAhead(a, near, c.Size(), off, off+int64(len(p)))
 	}
 	return len(p), true, nil
 }
 
-// readContent fills p. ready: only if that is not likely to wait for anything; else it reports false.
-func (f *FS) readContent(n *Node, h *handles, c content, p []byte, off int64, ready bool) (bool, error) {
+func fillFrom(c content, a *ahead, p []byte, off int64, ready bool) (bool, error) {
 	if ready {
 		if s, ok := sealedOf(c); ok {
 			return s.ReadCached(p, off), nil
 		}
 		_, inMemory := c.(inline)
-		if !inMemory && (h == nil || !h.ahead.has(off, off+int64(len(p)))) {
+		if !inMemory && (a == nil || !a.has(off, off+int64(len(p)))) {
 			return false, nil
 		}
 	}
-	return true, f.damaged(n, readFull(c, p, off))
+	return true, readFull(c, p, off)
 }
 
 // A prefetcher is a content that can be brought nearer before it is read.

@@ -15,6 +15,7 @@ type DirEntry struct {
 	Name   []byte
 	Mode   uint32 // type bits
 	place  place
+	view   *view // what it is of; nil: the present
 }
 
 // readAhead is how many entries are read at once.
@@ -23,6 +24,9 @@ const readAhead = 256
 // ReadDir returns up to readAhead entries behind cookie (0: from the start), in the order of their cookies. Names
 // with one cookie come together. none: the directory has ended.
 func (f *FS) ReadDir(id NodeID, cookie uint64) ([]DirEntry, error) {
+	if id.IsPast() {
+		return f.past.readDir(id, cookie)
+	}
 	for {
 		before := f.crossings.Load()
 		list, err := f.readDir(id, cookie)
@@ -88,24 +92,30 @@ func merge(a, b []DirEntry) []DirEntry {
 }
 
 // entries reads one of the two trees.
-func (v *Volume) entries(dir tree.FileID, local bool, cookie uint64, want func(name []byte) bool) ([]DirEntry, error) {
-	var list []DirEntry
-	err := v.view(local, func(r eventlog.Reader) error {
-		tree.ReadDir(r, dir, cookie, func(c uint64, name []byte, d tree.Dirent) bool {
-			if len(list) >= readAhead && c != list[len(list)-1].Cookie {
-				return false
-			}
-			if want == nil || want(name) {
-				list = append(list, DirEntry{
-					Cookie: c, Name: slices.Clone(name), Mode: typeBits(d.Kind),
-					place: place{vol: v, local: local, dirent: d},
-				})
-			}
-			return true
-		})
+func (v *Volume) entries(dir tree.FileID, local bool, cookie uint64, want func(name []byte) bool) (list []DirEntry, err error) {
+	err = v.view(local, func(r eventlog.Reader) error {
+		list = v.entriesIn(r, local, dir, cookie, want)
 		return nil
 	})
 	return list, err
+}
+
+func (v *Volume) entriesIn(
+	r eventlog.Reader, local bool, dir tree.FileID, cookie uint64, want func(name []byte) bool,
+) (list []DirEntry) {
+	tree.ReadDir(r, dir, cookie, func(c uint64, name []byte, d tree.Dirent) bool {
+		if len(list) >= readAhead && c != list[len(list)-1].Cookie {
+			return false
+		}
+		if want == nil || want(name) {
+			list = append(list, DirEntry{
+				Cookie: c, Name: slices.Clone(name), Mode: typeBits(d.Kind),
+				place: place{vol: v, local: local, dirent: d},
+			})
+		}
+		return true
+	})
+	return list
 }
 
 // inoOf is a file's st_ino, without making a node for it.
@@ -120,12 +130,21 @@ func (v *Volume) inoOf(file tree.FileID, local bool) uint64 {
 }
 
 // InoOf is the st_ino of what an entry leads to. Who enters it learns it with the rest.
-func (f *FS) InoOf(e DirEntry) uint64 { return e.place.vol.inoOf(e.place.dirent.ID, e.place.local) }
+func (f *FS) InoOf(e DirEntry) uint64 {
+	if e.view != nil {
+		return e.view.inoOf(e.place.vol, e.place.dirent.ID)
+	}
+	return e.place.vol.inoOf(e.place.dirent.ID, e.place.local)
+}
 
 // Enter gives the kernel a reference of an entry that ReadDir returned, for READDIRPLUS. ok is false if it
 // has gone meanwhile.
 func (f *FS) Enter(e DirEntry) (Entry, bool) {
-	entry, err := f.enter(e.place)
+	enter := f.enter
+	if e.view != nil {
+		enter = e.view.enter
+	}
+	entry, err := enter(e.place)
 	return entry, err == nil
 }
 
@@ -151,6 +170,9 @@ func (f *FS) readTop(cookie uint64) ([]DirEntry, error) {
 
 // DotInos returns the inode numbers of "." and "..".
 func (f *FS) DotInos(id NodeID) (self, parent uint64, err error) {
+	if id.IsPast() {
+		return f.past.dotInos(id)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return 0, 0, err

@@ -46,12 +46,16 @@ func (f *FS) unlink(parent NodeID, name string) error {
 	return err
 }
 
-// findHere resolves a name without stepping through a graft.
+// findHere resolves a name for a change of it, without stepping through a graft.
 func (dir *Node) findHere(name []byte) (place, error) {
 	if len(name) > tree.MaxName {
 		return place{}, ErrNameTooLong
 	}
-	return dir.look(name)
+	p, err := dir.look(name)
+	if err == ErrNotExist && dir.isAt(name) {
+		return p, ErrReadOnly
+	}
+	return p, err
 }
 
 // lockNodes locks several nodes in the order of their numbers, each once.

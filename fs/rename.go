@@ -62,7 +62,7 @@ func (f *FS) rename(fromDir NodeID, oldName string, toDir NodeID, newName string
 	if err == nil {
 		m.target = q.vol.hold(q.dirent.ID, q.local)
 		defer f.table.release(m.target)
-	} else if flags&RenameExchange != 0 {
+	} else if flags&RenameExchange != 0 || err == ErrReadOnly {
 		return err
 	}
 	if m.target != nil && flags&RenameNoReplace != 0 {
@@ -308,8 +308,8 @@ func (f *FS) Link(id, parent NodeID, name string) (Entry, error) {
 		f.hintTop(parent, name)
 		return Entry{}, err
 	}
-	if len(name) > tree.MaxName {
-		return Entry{}, ErrNameTooLong
+	if err := dir.canName(name); err != nil {
+		return Entry{}, err
 	}
 	unlock := lockNodes(n, dir)
 	defer unlock()

@@ -9,6 +9,9 @@ func (f *FS) SeekData(id NodeID, off int64) (int64, error) { return f.seek(id, o
 func (f *FS) SeekHole(id NodeID, off int64) (int64, error) { return f.seek(id, off, false) }
 
 func (f *FS) seek(id NodeID, off int64, data bool) (int64, error) {
+	if id.IsPast() {
+		return f.past.seek(id, off, data)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return 0, err
@@ -32,11 +35,15 @@ func (f *FS) seek(id NodeID, off int64, data bool) (int64, error) {
 	if err != nil {
 		return 0, f.damaged(n, err)
 	}
+	at, err := seekContent(c, off, data)
+	return at, f.damaged(n, err)
+}
+
+func seekContent(c content, off int64, data bool) (int64, error) {
 	if c == nil {
 		return 0, ErrNoData
 	}
-	at, err := seekIn(c.extent, c.Size(), off, data)
-	return at, f.damaged(n, err)
+	return seekIn(c.extent, c.Size(), off, data)
 }
 
 func seekIn(extent func(int64) (int64, bool, error), size, off int64, data bool) (int64, error) {

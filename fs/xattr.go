@@ -35,6 +35,9 @@ func checkXattr(name string) error {
 
 // GetXattr returns an extended attribute.
 func (f *FS) GetXattr(id NodeID, name string) ([]byte, error) {
+	if id.IsPast() {
+		return f.past.getXattr(id, name)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil {
 		return nil, err
@@ -85,6 +88,9 @@ func (n *Node) xattr(name string) ([]byte, error) {
 
 // ListXattr returns the names of the extended attributes, each ended by a NUL.
 func (f *FS) ListXattr(id NodeID) ([]byte, error) {
+	if id.IsPast() {
+		return f.past.listXattr(id)
+	}
 	n, err := f.nodeOf(id)
 	if err != nil || n.vol == nil {
 		return nil, err

@@ -35,6 +35,7 @@ func TestPrograms(t *testing.T) {
 		{"vault", nil, (*rig).vault},
 		{"mail", nil, (*rig).mail},
 		{"trash", []string{"mv", "stat"}, (*rig).trash},
+		{"past", []string{"diff", "cp", "rsync", "tar", "vim", "setfattr", "setfacl"}, (*rig).past},
 	}
 	again := map[string]string{}
 	for _, p := range programs {

@@ -35,6 +35,9 @@ func TestOrdinaryUser(t *testing.T) {
 			echo hello >"$M/f" && mkdir "$M/v" && cp -r /etc/pam.d "$M/v/" && ln "$M/f" "$M/g" && chmod 600 "$M/f"
 			test "$(stat -c %u:%g "$M/f")" = 65534:65534 && test "$(stat -c %a "$M/v")" = 755
 			sync "$M" "$M/.." && mv "$M/v" "$M/w" && test "$(cat "$M/g")" = hello`)
+		r.sh(r.user, `
+			cd "$M" && test "$(cat .at/now/f)" = hello && ! touch .at/now/f 2>why && grep -q 'Read-only file system' why
+			! mkdir .at/now/w/new 2>why && grep -q 'Read-only file system' why && ! rmdir .at 2>why && grep -q 'Read-only file system' why && rm why`)
 		if _, err := os.ReadDir(r.me()); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("root looks into a user's mount: %v, want EACCES", err)
 		}

@@ -15,6 +15,10 @@ import (
 // ttl is how long the kernel may keep entries and attributes: it is told what changes behind its back.
 const ttl = uint64(24 * time.Hour / time.Second)
 
+// fleetingTTL is ttl for names that may soon lead to something else without the kernel being told. As the kernel asks again for as long as
+// programs use such a name, they see one thing meanwhile.
+const fleetingTTL = 1
+
 func fillAttr(a fs.Attr, out *fuse.Attr) {
 	out.Ino = a.Ino
 	out.Size = uint64(a.Size)
@@ -76,6 +80,9 @@ func fillEntry(e fs.Entry, out *fuse.EntryOut) {
 		out.Generation = 1 // a number of a node is never another file's
 	}
 	out.EntryValid, out.AttrValid = ttl, ttl
+	if e.Fleeting {
+		out.EntryValid = fleetingTTL
+	}
 	fillAttr(e.Attr, &out.Attr)
 }
 

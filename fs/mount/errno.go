@@ -40,6 +40,8 @@ func toErrno(err error) fuse.Status {
 		{fs.ErrNoData, unix.ENXIO},
 		{fs.ErrBusy, unix.EBUSY},
 		{fs.ErrNotSupported, unix.EOPNOTSUPP},
+		{fs.ErrReadOnly, unix.EROFS},
+		{fs.ErrStale, unix.ESTALE}, // which has the kernel look the path up again
 		{context.Canceled, unix.EINTR},
 	} {
 		if errors.Is(err, m.err) {

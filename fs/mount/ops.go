@@ -48,7 +48,9 @@ func (o *Ops) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse
 	e, err := o.fs.Lookup(node(h.NodeId), name)
 	if st := toErrno(err); st == fuse.ENOENT {
 		out.NodeId = 0
-		out.EntryValid = ttl
+		if !e.Fleeting {
+			out.EntryValid = ttl
+		}
 		return fuse.OK
 	} else if st != fuse.OK {
 		return st

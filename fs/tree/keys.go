@@ -46,6 +46,9 @@ func DirentKey(dir FileID, name []byte) []byte { return direntKey(dir, name) }
 
 const minCookie = 16 // what is below is for readers of directories: start, "." and ".."
 
+// Cookie is what ReadDir calls the place of a name in its directory.
+func Cookie(name []byte) uint64 { return cookieOf(name) }
+
 // cookieOf is a name's place in its directory's listing: for ever the same, and positive as an int64.
 func cookieOf(name []byte) uint64 {
 	return max(xxhash.Sum64(name)>>1, minCookie)

@@ -1,0 +1,202 @@
+package fs
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+)
+
+// enter gives the kernel a reference of what a name in v leads to.
+func (v *view) enter(p place) (Entry, error) {
+	key := pastKey{v, p.vol, p.dirent.ID}
+	if e, ok := v.table.refer(key); ok {
+		return e, nil
+	}
+	n, err := v.load(key)
+	if err != nil {
+		return Entry{}, err
+	}
+	return v.table.enter(n), nil
+}
+
+// enterTop is enter for the mount's top.
+func (v *view) enterTop() Entry {
+	key := pastKey{view: v}
+	if e, ok := v.table.refer(key); ok {
+		return e
+	}
+	homes, _ := topThen{v}.list(0)
+	at := v.at.UnixNano()
+	ino := uint64(topAtIno)
+	if len(homes) > 0 {
+		ino = pastIno(homes[0].place.vol, binary.BigEndian.AppendUint64([]byte("top"), uint64(at)))
+	}
+	return v.table.enter(&pastNode{key: key, attr: v.table.fs.ownDirAttr(ino, 2+len(homes), at)})
+}
+
+// load reads a file as it was.
+func (v *view) load(key pastKey) (*pastNode, error) {
+	n := &pastNode{key: key}
+	var ino tree.Inode
+	err := v.read(key.vol, func(r eventlog.Reader) error {
+		var ok bool
+		if ino, ok = tree.GetInode(r, key.file); !ok {
+			return ErrNotExist
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	found, err := v.findHead(key.vol, &ino)
+	if err != nil {
+		return nil, err
+	}
+	n.attr = key.vol.attrOf(&ino, v.inoOf(key.vol, key.file))
+	n.attr.Atime, n.attr.Ctime = ino.Mtime, ino.Mtime
+	n.what.xattrs = ino.Xattrs > 0
+	if len(ino.Heads) > 0 {
+		n.what.head, n.what.lost = ino.Heads[0].ID, !found
+		if n.attr.Size > memLimit { // smaller files have no holes
+			m := key.vol.meta(key.file)
+			n.attr.Data -= m.holesIn(n.what.head)
+		}
+	}
+	return n, nil
+}
+
+// A fileState is what a file showed from one change of its inode to the next.
+type fileState struct {
+	heads []tree.Head
+	mtime int64
+}
+
+// findHead leaves of a file's heads the one that is shown: the first that is kept. If none is, since a later edit has dropped what a quiet
+// second had made, or since it is older than what is kept, the file shows what it had next that is. If nothing is, its heads
+// stay as they are, and it reports false.
+func (v *view) findHead(vol *Volume, ino *tree.Inode) (bool, error) {
+	if ino.Kind != tree.File || len(ino.Heads) == 0 {
+		return true, nil
+	}
+	if found, err := vol.choose(ino, fileState{ino.Heads, ino.Mtime}); found || err != nil {
+		return found, err
+	}
+	since, err := v.statesSince(vol, ino.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range since {
+		if found, err := vol.choose(ino, s); found || err != nil {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// choose gives ino the first head of s that is kept. It reports false if none is.
+func (v *Volume) choose(ino *tree.Inode, s fileState) (bool, error) {
+	for _, h := range s.heads {
+		kept, err := v.keeps(h.ID)
+		if err != nil {
+			return false, err
+		}
+		if kept {
+			ino.Heads, ino.Mtime = []tree.Head{h}, s.mtime
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// keeps reports whether the bytes of a version are kept here.
+func (v *Volume) keeps(id tree.VersionID) (kept bool, err error) {
+	err = v.view(false, func(r eventlog.Reader) error {
+		_, kept = tree.GetVersion(r, id)
+		return nil
+	})
+	if err != nil || !kept {
+		return false, err
+	}
+	gone, err := v.hasExpired(id)
+	return !gone, err
+}
+
+// statesSince lists what a file has shown since v's moment, the earliest first, up to now.
+func (v *view) statesSince(vol *Volume, file tree.FileID) (since []fileState, err error) {
+	m, err := v.moment(vol)
+	if err != nil {
+		return nil, err
+	}
+	err = vol.log.Former(tree.InodeKey(file), func(until eventlog.Moment, rec []byte, ok bool) bool {
+		if until.Compare(m) <= 0 {
+			return false
+		}
+		if old, isInode := tree.ParseInode(file, rec); ok && isInode {
+			since = append(since, fileState{old.Heads, old.Mtime})
+		}
+		return true
+	})
+	slices.Reverse(since)
+	if err == nil {
+		err = vol.view(false, func(r eventlog.Reader) error {
+			now, ok := tree.GetInode(r, file)
+			if !ok {
+				now, _ = tree.GetDead(r, file)
+			}
+			since = append(since, fileState{now.Heads, now.Mtime})
+			return nil
+		})
+	}
+	return since, err
+}
+
+// xattr reads an extended attribute.
+func (n *pastNode) xattr(name string) (val []byte, err error) {
+	if !n.what.xattrs {
+		return nil, ErrNoAttr
+	}
+	err = n.key.view.read(n.key.vol, func(r eventlog.Reader) error {
+		var ok bool
+		if val, ok = tree.GetXattr(r, n.key.file, []byte(name)); !ok {
+			return ErrNoAttr
+		}
+		return nil
+	})
+	if err != nil || !isACL(name) {
+		return val, err
+	}
+	return n.key.vol.fs.shownACL(name, val, n.attr.Mode), nil
+}
+
+// xattrNames lists the names of the extended attributes, each ended by a NUL.
+func (n *pastNode) xattrNames() (list []byte, err error) {
+	if !n.what.xattrs {
+		return nil, nil
+	}
+	err = n.key.view.read(n.key.vol, func(r eventlog.Reader) error {
+		tree.Xattrs(r, n.key.file, func(name, _ []byte) bool {
+			list = append(append(list, name...), 0)
+			return true
+		})
+		return nil
+	})
+	return list, err
+}
+
+// target is where a symbolic link leads.
+func (n *pastNode) target() (target []byte, err error) {
+	if n.attr.Mode&ModeType != ModeSymlink {
+		return nil, ErrInvalid
+	}
+	err = n.key.view.read(n.key.vol, func(r eventlog.Reader) error {
+		ino, ok := tree.GetInode(r, n.key.file)
+		if !ok {
+			return ErrNotExist
+		}
+		target = ino.Target
+		return nil
+	})
+	return target, err
+}
