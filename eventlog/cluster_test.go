@@ -241,6 +241,7 @@ func (c *cluster) finish() {
 		}
 	}
 	first := c.replicas[0]
+	c.copyOut(first)
 	for i, r := range c.replicas {
 		if got, want := r.dump(), first.dump(); got != want {
 			c.t.Fatalf("device %d has\n%s, device 0 has\n%s", i, got, want)
