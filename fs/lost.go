@@ -78,7 +78,7 @@ var _ io.ReaderAt = nowhere(nil)
 // bytes, so that what comes after it need not wait: elsewhere it is a version that can't be read. On this device its bytes stay
 // where they are, and are read as far as they are there, until the version itself is dropped.
 func (p *pending) letGo(ctx context.Context) error {
-	if p.rec.Local || p.kept {
+	if p.rec.Local || p.kept.Load() {
 		return nil // no event waits for it
 	}
 	c, err := p.lostContent(ctx)
@@ -96,7 +96,7 @@ func (p *pending) letGo(ctx context.Context) error {
 		}
 		rec.Kept = true
 		t.SetLocal(key, dagcbor.Encode(rec))
-		t.then(func() { p.kept = true })
+		t.then(func() { p.kept.Store(true) })
 		return t.Amend(eventlog.LocalSeq(p.rec.Seq), tree.Encode(op), func(s eventlog.State) { tree.Sealed(s, op.Version) })
 	})
 	if err != nil {

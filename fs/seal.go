@@ -25,8 +25,8 @@ type pending struct {
 
 	below atomic.Bool // an edit stands on it
 	noted atomic.Bool // the record says that the bytes are on disk
+	kept  atomic.Bool // its event went without its bytes, see letGo
 	lost  bool        // a power loss took the bytes before they were on disk
-	kept  bool        // the sealing goroutine's: its event went without its bytes, see letGo
 
 	mu    sync.RWMutex
 	bytes layered
