@@ -35,6 +35,7 @@ var edges = map[string]string{
 	"eventlog": "identity ipld ipld/table internal/dagcbor internal/report internal/store",
 
 	"raftstore": "eventlog identity internal/dagcbor internal/report internal/store",
+	"backup":    "eventlog identity ipld internal/dagcbor internal/store",
 	"sync":      "eventlog identity ipld internal/dagcbor internal/store",
 	"fs/tree":   "eventlog identity ipld internal/dagcbor internal/report",
 
@@ -42,11 +43,11 @@ var edges = map[string]string{
 	"fs/mount": "fs internal/when",
 
 	// The only wiring.
-	"internal/daemon": "internal/control fs/mount fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"internal/daemon": "internal/control fs/mount fs fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"cmd/rhizome":     "internal/daemon internal/control internal/when",
 
 	// All but cmd; only tests import it.
-	"internal/sim": "fs fs/tree raftstore sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"internal/sim": "fs fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"tests":        "",
 }
 
@@ -95,7 +96,7 @@ var owners = map[string]string{
 
 	// The database, and its seam to the file system.
 	"github.com/cockroachdb/pebble/v2":     "internal/store ipld eventlog raftstore fs internal/daemon",
-	"github.com/cockroachdb/pebble/v2/vfs": "internal/store identity ipld eventlog raftstore fs internal/daemon internal/sim",
+	"github.com/cockroachdb/pebble/v2/vfs": "internal/store identity ipld eventlog raftstore backup fs internal/daemon internal/sim",
 
 	"github.com/cespare/xxhash/v2":     "eventlog fs/tree",
 	"github.com/fxamacker/cbor/v2":     "internal/dagcbor",

@@ -1,0 +1,194 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// copyLog copies the frames of a volume and their places, as far as the packs don't have them, and the blocks that they need.
+func (r *run) copyLog(l *eventlog.Log) error {
+	old, _ := r.old.volume(l.Volume())
+	v := volume{ID: old.ID, Index: old.Index, Last: old.Last}
+	// What is committed meanwhile is then in both lists, never in none.
+	unplaced := l.Unplaced()
+	waited, placed := map[eventlog.FrameHash]bool{}, map[eventlog.FrameHash]bool{}
+	for _, h := range old.Unplaced {
+		waited[h] = true
+	}
+	var failed error
+	err := l.CommittedFrames(old.Index, func(i eventlog.Index, h eventlog.FrameHash) bool {
+		item := Item{Volume: v.ID, Index: i, Hash: h}
+		if waited[h] {
+			failed = r.putItem(item)
+		} else {
+			failed = r.copyFrame(l, item)
+		}
+		placed[h] = true
+		v.Index, v.Last = i, h
+		return failed == nil
+	})
+	if err := errors.Join(failed, err); err != nil {
+		return err
+	}
+	for _, h := range old.Unplaced { // frames that the store has lost meanwhile, too
+		if !placed[h] {
+			v.Unplaced = append(v.Unplaced, h)
+		}
+	}
+	for _, h := range unplaced {
+		if placed[h] || waited[h] {
+			continue
+		}
+		if err := r.copyFrame(l, Item{Volume: v.ID, Hash: h}); err != nil {
+			return err
+		}
+		v.Unplaced = append(v.Unplaced, h)
+	}
+	r.next.Volumes = append(r.next.Volumes, v)
+	return nil
+}
+
+// copyFrame copies a frame, and behind it what it needs.
+func (r *run) copyFrame(l *eventlog.Log, item Item) error {
+	f, err := l.Frame(item.Hash)
+	if err != nil {
+		return err
+	}
+	item.Frame = f.Raw
+	if err := r.putItem(item); err != nil {
+		return err
+	}
+	r.res.Frames++
+	for _, root := range f.Needs {
+		if err := r.copyContent(root, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) putItem(item Item) (err error) {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if r.log != nil && r.log.size >= packBytes {
+		if err := r.finishLog(); err != nil {
+			return err
+		}
+	}
+	if r.log == nil {
+		if r.log, err = createPack(r.fs, r.dir, packName(r.number(), logSuffix)); err != nil {
+			return err
+		}
+	}
+	r.buf = appendItem(r.buf[:0], item)
+	_, err = r.log.Write(r.buf)
+	r.wrote(len(r.buf))
+	return err
+}
+
+// number returns that of the next pack.
+func (r *run) number() uint64 {
+	r.next.Next++
+	return r.next.Next - 1
+}
+
+// copyContent copies the blocks below a root that the packs don't have: parents first, depth first. What is below a block that they have
+// is there too, unless again says that it was not complete. A block that can't be read leaves the root lacking.
+func (r *run) copyContent(root ipld.CID, again bool) error {
+	whole := true
+	stack := []ipld.CID{root}
+	for len(stack) > 0 {
+		c := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		_, have := r.have[nameOf(c)]
+		if have && (!again || c.Codec() == ipld.Raw) {
+			continue
+		}
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+		b, err := r.src.Blocks.Get(c)
+		if errors.Is(err, ipld.ErrNotFound) || errors.Is(err, ipld.ErrDamaged) {
+			whole = false
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !have {
+			if err := r.putBlock(b); err != nil {
+				return err
+			}
+		}
+		children, err := ipld.Children(b)
+		if err != nil {
+			whole = false
+			continue
+		}
+		slices.Reverse(children)
+		stack = append(stack, children...)
+	}
+	if !whole {
+		r.lacking[root] = struct{}{}
+	}
+	return nil
+}
+
+func (r *run) putBlock(b ipld.Block) (err error) {
+	if r.blocks != nil && r.blocks.car.Size() >= packBytes {
+		if err := r.finishBlocks(); err != nil {
+			return err
+		}
+	}
+	if r.blocks == nil {
+		if r.blocks, err = createBlockPack(r.fs, r.dir, r.number()); err != nil {
+			return err
+		}
+	}
+	if err := r.blocks.put(b); err != nil {
+		return fmt.Errorf("write %s: %w", r.blocks.blocks.name, err)
+	}
+	r.have[nameOf(b.CID)] = struct{}{}
+	r.res.Blocks++
+	r.wrote(len(b.Data))
+	return nil
+}
+
+// tellEvery is how often progress is told.
+const tellEvery = 100 * time.Millisecond
+
+func (r *run) wrote(n int) {
+	r.res.Bytes += int64(n)
+	if now := time.Now(); now.Sub(r.told) >= tellEvery && r.tell != nil {
+		r.told = now
+		r.tell(r.res.Progress)
+	}
+}
+
+func (r *run) finishPacks() error { return errors.Join(r.finishLog(), r.finishBlocks()) }
+
+func (r *run) finishLog() error {
+	if r.log == nil {
+		return nil
+	}
+	p, err := r.log.finish()
+	r.log = nil
+	r.next.Packs = append(r.next.Packs, p)
+	return err
+}
+
+func (r *run) finishBlocks() error {
+	if r.blocks == nil {
+		return nil
+	}
+	ps, err := r.blocks.finish()
+	r.blocks = nil
+	r.next.Packs = append(r.next.Packs, ps...)
+	return err
+}
