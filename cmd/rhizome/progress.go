@@ -45,14 +45,17 @@ func (p *progress) end() {
 
 // progressLine is how far the work is, for a person.
 func progressLine(verb string, done, total int64, took time.Duration) string {
-	line := fmt.Sprintf("%s: %s of %s", verb, size(done), size(total))
+	line := fmt.Sprintf("%s: %s", verb, size(done))
 	if total > 0 {
-		line += fmt.Sprintf(" (%d%%)", min(100, 100*done/total))
+		line += fmt.Sprintf(" of %s (%d%%)", size(total), min(100, 100*done/total))
 	}
 	if took < time.Second || done <= 0 {
 		return line
 	}
 	rate := float64(done) / took.Seconds()
+	if total <= 0 { // nobody knows how much it will be
+		return line + fmt.Sprintf(", %s/s", size(int64(rate)))
+	}
 	left := time.Duration(float64(max(0, total-done)) / rate * float64(time.Second))
 	return line + fmt.Sprintf(", %s/s, %s left", size(int64(rate)), left.Round(time.Second))
 }

@@ -24,7 +24,8 @@ func newRoot(a *app) *cobra.Command {
   rhizome mount              mount ~/Rhizome, and stay until interrupted (--detach: in the background)
   rhizome status             how things are
   rhizome unmount            unmount, and end the daemon
-  rhizome identity phrase    the words that bring everything back: write them down`,
+  rhizome identity phrase    the words that bring everything back: write them down
+  rhizome backup DIR         copy everything, sealed; "rhizome recover" brings it back with the words`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
@@ -38,7 +39,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON: one object, or for lists one object a line")
 	root.AddCommand(
 		newMount(a), newUnmount(a), newStatus(a), newLog(a), newIdentity(a),
-		newRetention(a), newGC(a),
+		newRetention(a), newGC(a), newBackup(a), newRecover(a),
 		newDoctor(a), newVerify(a), newService(a), newVersion(a),
 	)
 	return root

@@ -9,14 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/control"
-	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
 	"github.com/rhizome-fs/rhizome/raftstore"
 )
@@ -120,7 +117,7 @@ func (d *daemon) openIdentity(k *identity.Keyring) error {
 		return err
 	}
 	id.seq, err = raftstore.Open(raftstore.Options{
-		Store: d.st, Identity: k.ID(), ServerID: id.serverID(),
+		Store: d.st, Identity: k.ID(), ServerID: serverID(k),
 		Apply: id.apply, Applied: id.applied(), Logger: d.log,
 	})
 	if err != nil {
@@ -135,34 +132,25 @@ func (d *daemon) openIdentity(k *identity.Keyring) error {
 	return nil
 }
 
-// serverID names this device among the voters. The order keeps the name under which it began, whatever the incarnation becomes
+// serverID names a device among the voters. The order keeps the name under which it began, whatever the incarnation becomes
 // later: while it has one voter, each copy of a store has an order of its own.
-func (i *ident) serverID() string {
-	dev := i.keys.Device()
-	return fmt.Sprintf("%s-%016x", hex.EncodeToString(dev[:8]), i.keys.Incarnation())
+func serverID(k *identity.Keyring) string {
+	dev := k.Device()
+	return fmt.Sprintf("%s-%016x", hex.EncodeToString(dev[:8]), k.Incarnation())
 }
 
 // loadMembers reads the membership log from the database, and writes its beginning if this store is new.
 func (i *ident) loadMembers() error {
 	id := i.keys.ID()
-	var entries [][]byte
-	err := eachEntryOf(i.d.st.DB(), id, func(_, entry []byte) error {
-		entries = append(entries, slices.Clone(entry))
-		return nil
-	})
+	entries, err := i.d.membership(id)
 	if err != nil {
-		return fmt.Errorf("read membership: %w", err)
+		return err
 	}
 	if len(entries) == 0 {
-		b := i.d.st.DB().NewBatch()
-		genesis := i.keys.Genesis()
-		if err := b.Set(append(membersPrefix(id), 0, 0, 0, 0, 0, 0, 0, 1), genesis, nil); err != nil {
-			return fmt.Errorf("write membership: %w", err)
+		entries = [][]byte{i.keys.Genesis()}
+		if err := i.d.saveMembership(id, entries...); err != nil {
+			return err
 		}
-		if err := i.d.st.Commit(b, store.OnDisk); err != nil {
-			return fmt.Errorf("write membership: %w", err)
-		}
-		entries = append(entries, genesis)
 	}
 	if i.members, err = identity.FoldMembership(entries); err != nil {
 		return fmt.Errorf("membership: %w", err)
@@ -171,24 +159,6 @@ func (i *ident) loadMembers() error {
 		return fmt.Errorf("membership: %w", identity.ErrDamaged)
 	}
 	return nil
-}
-
-// membersPrefix begins the keys of an identity's membership log in the database.
-func membersPrefix(id identity.IdentityID) []byte { return append([]byte{'k'}, id[:]...) }
-
-// eachEntryOf calls fn for the entries of an identity's membership log and their numbers, as the database has them.
-func eachEntryOf(db pebble.Reader, id identity.IdentityID, fn func(number, entry []byte) error) error {
-	prefix := membersPrefix(id)
-	it, err := db.NewIter(&pebble.IterOptions{
-		LowerBound: prefix, UpperBound: append(slices.Clone(prefix), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
-	})
-	if err != nil {
-		return err
-	}
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		err = fn(it.Key()[len(prefix):], it.Value())
-	}
-	return errors.Join(err, it.Close())
 }
 
 // openVolume opens a volume's log, once. The file system calls it, and the order for a volume that nobody has looked at.

@@ -25,6 +25,9 @@ func (d *daemon) routes() *control.Server {
 	control.Handle(s, control.WhereRoute, d.where)
 	control.Handle(s, control.UnmountRoute, d.unmount)
 	control.HandleStream(s, control.LogRoute, d.history)
+	control.HandleStream(s, control.BackupRoute, func(ctx context.Context, q control.BackupRequest, out *control.Stream[control.BackupEvent]) error {
+		return d.backup(ctx, q, telling(out))
+	})
 	control.Handle(s, control.IdentityList, func(context.Context, struct{}) ([]control.Identity, error) {
 		return d.identities(), nil
 	})
@@ -49,6 +52,11 @@ func (d *daemon) routes() *control.Server {
 		return describe(i.keys), forget(i.keys, q.Words, d.saveKeys)
 	})
 	return s
+}
+
+// telling sends each value at once.
+func telling[E any](out *control.Stream[E]) func(E) error {
+	return func(e E) error { return errors.Join(out.Send(e), out.Flush()) }
 }
 
 // saveKeys writes a keyring. The caller holds naming, once there is anybody else.

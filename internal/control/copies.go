@@ -1,0 +1,65 @@
+package control
+
+import "time"
+
+// The routes of what is copied out of a store.
+const (
+	BackupRoute StreamRoute[BackupRequest, BackupEvent] = "POST /v1/backup"
+)
+
+// Progress is how far something long has come.
+type Progress struct {
+	What  string `json:"what"`            // "copying": one word or two
+	Done  int64  `json:"done"`            // bytes
+	Total int64  `json:"total,omitempty"` // bytes; 0: not known
+	Items int64  `json:"items,omitempty"` // files, blocks or frames
+}
+
+// A BackupRequest asks for a backup to be made or brought up to date.
+type BackupRequest struct {
+	Dir      Name   `json:"dir"`                // absolute
+	Identity string `json:"identity,omitempty"` // "" for all
+}
+
+// A BackupEvent is either how far it has come, or, once for each identity, what was done.
+type BackupEvent struct {
+	Progress *Progress     `json:"progress,omitempty"`
+	Result   *BackupResult `json:"result,omitempty"`
+}
+
+// A BackupResult says what is in a backup now.
+type BackupResult struct {
+	Identity string     `json:"identity"`
+	Dir      Name       `json:"dir"`
+	AsOf     time.Time  `json:"as_of"`            // everything that happened before is in the backup, but for what is listed below
+	Before   *time.Time `json:"before,omitempty"` // as of when it was before this run
+	Frames   int64      `json:"frames"`           // that this run wrote
+	Blocks   int64      `json:"blocks"`
+	Bytes    int64      `json:"bytes"`
+	// Missing are files whose content is damaged here, so that it is not in the backup as a whole: some of them, if there are many.
+	Missing []Name `json:"missing,omitempty"`
+	// MissingVersions is how many contents that is, of earlier versions too.
+	MissingVersions int64 `json:"missing_versions,omitempty"`
+}
+
+// A Recovered says what came back from a backup.
+type Recovered struct {
+	Identity Identity  `json:"identity"`
+	AsOf     time.Time `json:"as_of"` // of the backup
+	Volumes  int       `json:"volumes"`
+	Frames   int64     `json:"frames"`
+	Blocks   int64     `json:"blocks"`
+	Bytes    int64     `json:"bytes"`
+	// Damaged are the backup's files that are not what was written; what they held is not back. Only if that was asked for.
+	Damaged []string `json:"damaged,omitempty"`
+	// MissingVersions is how many contents were not in the backup as a whole when it was written.
+	MissingVersions int `json:"missing_versions,omitempty"`
+}
+
+// A BackupCheck is what is wrong with a backup; Faults is empty if nothing is.
+type BackupCheck struct {
+	Dir    Name     `json:"dir"`
+	Parts  int      `json:"parts"` // identities
+	Bytes  int64    `json:"bytes"`
+	Faults []string `json:"faults"`
+}
