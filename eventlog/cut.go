@@ -69,12 +69,14 @@ func (l *Log) cut(max int) (*Frame, int, error) {
 		b.Delete(l.ks.local(kindUnframed, n), nil)
 		b.Delete(l.ks.local(kindUndo, n), nil)
 	}
+	l.noteUndos(b, tail.first+LocalSeq(len(tail.events))-1, tail.undos)
 	if len(es) == 0 {
 		return nil, len(tail.events), l.commitCut(b, len(tail.events))
 	}
 	f, err := l.sealFrame(h, es)
 	if err != nil {
 		b.Close()
+		l.stale = true
 		return nil, 0, err
 	}
 	b.Set(l.ks.hash(kindFrameUndo, f.Hash), mergeUndos(tail.undos).encode(nil), nil)

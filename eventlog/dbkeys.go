@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -62,6 +63,13 @@ func (l *Log) lastKey(low, high []byte) ([]byte, error) {
 		last = slices.Clone(it.Key())
 	}
 	return last, it.Close()
+}
+
+// sortedUnique sorts keys and drops those that are there already. It leaves the slice of keys as it is.
+func sortedUnique(keys [][]byte) [][]byte {
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, bytes.Compare)
+	return slices.CompactFunc(keys, bytes.Equal)
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

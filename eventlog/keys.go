@@ -25,6 +25,8 @@ const (
 	kindEra       = 'r' // number -> era
 	kindGrid      = 'x' // -> Grid: which moments still count
 	kindBase      = 'b' // -> Index up to which the log was restored from a checkpoint
+	kindNotes     = 'o' // -> notesRecord
+	kindNote      = 'n' // number -> note: keys of the state that changed
 )
 
 // localSpace is the first byte of the keys that belong to this device alone.

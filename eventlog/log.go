@@ -53,6 +53,7 @@ type Log struct {
 	graph    *graph  // INVARIANT: it says what the database says, unless stale
 	waited   []*node // frames that waited when the graph was loaded, and must be looked at again
 	stale    bool    // a change failed half-way in memory: load again
+	notes    notes
 	onChange []func(keys [][]byte)
 
 	brake brake // on while a rebase catches up with Update; taken before mu

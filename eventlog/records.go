@@ -93,6 +93,9 @@ func (l *Log) load() error {
 	if err := l.loadUnframed(); err != nil {
 		return err
 	}
+	if err := l.loadNotes(); err != nil {
+		return err
+	}
 	return l.loadGraph()
 }
 

@@ -520,7 +520,7 @@ func (c *logCheck) facts() error {
 
 // unknown looks for records of kinds that there are none of.
 func (c *logCheck) unknown() error {
-	const kinds = "suiefmztwchayr"
+	const kinds = "suiefmztwchayrxonb"
 	low := c.ks.prefix
 	for _, kind := range append([]byte(sortedString(kinds)), 0) {
 		high := c.ks.kind(kind)
