@@ -39,15 +39,17 @@ var edges = map[string]string{
 	"sync":      "eventlog identity ipld internal/dagcbor internal/store",
 	"fs/tree":   "eventlog identity ipld internal/dagcbor internal/report",
 
-	"fs":       "fs/tree eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"fs/snapshot": "fs/tree eventlog identity ipld internal/dagcbor",
+
+	"fs":       "fs/snapshot fs/tree eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"fs/mount": "fs internal/when",
 
 	// The only wiring.
-	"internal/daemon": "internal/control fs/mount fs fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"internal/daemon": "internal/control fs/mount fs fs/snapshot fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"cmd/rhizome":     "internal/daemon internal/control internal/when",
 
 	// All but cmd; only tests import it.
-	"internal/sim": "fs fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"internal/sim": "fs fs/snapshot fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"tests":        "",
 }
 
@@ -56,6 +58,7 @@ var testEdges = map[string]string{
 	"*":           "internal/leakcheck internal/sim",
 	"identity":    "internal/store",
 	"ipld":        "ipld/storetest ipld/ipfs",
+	"fs/snapshot": "ipld/ipfs",
 	"fs/mount":    "fs/tree eventlog identity ipld internal/dagcbor internal/store",
 	"cmd/rhizome": "",
 	"tests":       "internal/daemon internal/control identity ipld eventlog internal/dagcbor internal/store",
@@ -110,8 +113,9 @@ var owners = map[string]string{
 
 // testOwners is which tests may import a library beyond its owners.
 var testOwners = map[string]string{
-	"github.com/ipld/go-ipld-prime":        "internal/dagcbor", // the reference to compare with
-	"github.com/hanwen/go-fuse/v2/fuse":    "internal/daemon",  // requests that a kernel makes once in a while
+	"github.com/ipld/go-ipld-prime":        "internal/dagcbor fs/snapshot", // the reference to compare with
+	"github.com/ipfs/":                     "fs/snapshot",                  // what walks blocks without keys
+	"github.com/hanwen/go-fuse/v2/fuse":    "internal/daemon",              // requests that a kernel makes once in a while
 	"github.com/rogpeppe/go-internal":      "*",
 	"go.uber.org/goleak":                   "*",
 	"pgregory.net/rapid":                   "*",

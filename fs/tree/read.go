@@ -108,6 +108,19 @@ func ReadDir(r eventlog.Reader, dir FileID, after uint64, fn func(cookie uint64,
 	})
 }
 
+// ReadClaims is ReadDir with all files that bear each name, the one that is shown first.
+func ReadClaims(r eventlog.Reader, dir FileID, after uint64, fn func(cookie uint64, name []byte, ids []FileID) bool) {
+	if after+1 == 0 {
+		return
+	}
+	prefix := idKey(keyDirent, dir)
+	from := binary.BigEndian.AppendUint64(append(make([]byte, 0, 25), prefix...), after+1)
+	r.Scan(prefix, from, func(k, v []byte) bool {
+		c, ok := parseClaims(v)
+		return !ok || fn(binary.BigEndian.Uint64(k[17:25]), k[25:], c.ids)
+	})
+}
+
 // FilesFrom calls fn for the living files whose ids begin with prefix until it returns false.
 func FilesFrom(r eventlog.Reader, prefix []byte, fn func(Inode) bool) {
 	r.Scan(append([]byte{keyInode}, prefix...), nil, func(k, v []byte) bool {
