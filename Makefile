@@ -6,7 +6,7 @@ SECONDS ?= 60
 CORE    := ./identity ./ipld/... ./eventlog ./fs ./fs/tree ./raftstore ./internal/store ./internal/dagcbor
 export CGO_ENABLED = 0
 
-.PHONY: build mount tools test check race layers sim crash posix programs soak fuzz bench clean
+.PHONY: build mount tools test check race layers sim crash flips posix programs soak fuzz bench clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/rhizome ./cmd/rhizome
@@ -45,6 +45,10 @@ sim:
 # had promised.
 crash: tools
 	$(GO) test -count=1 -timeout 0 -run '^(TestCrash|TestPowerCut)$$' ./tests -v -args -crash $(SECONDS)
+
+# flips flips random bits of a store, one at a time: rhizome verify names each, or all that can be read is as it was.
+flips:
+	$(GO) test -count=1 -timeout 0 -run '^(TestFlips|TestVerifyNames.*)$$' ./internal/daemon -v -args -flips $(SECONDS)
 
 # programs has large programs do on one mount what takes them minutes, and prints how long, on the mount and in a plain directory of
 # the same disk. npm asks its registry.

@@ -68,6 +68,15 @@ func (o Look) Device() (identity.DeviceID, bool) {
 	return d, found
 }
 
+// Index returns the last place in the order that the log says it has; 0 if it can't tell.
+func (o Look) Index() Index {
+	var m marks
+	if rec, ok, err := dbGet(o.DB, newKeyspace(o.Volume).kind(kindMarks)); err != nil || !ok || dagcbor.Decode(rec, &m) != nil {
+		return 0
+	}
+	return m.Index
+}
+
 // Verify checks every record of a volume's log but the state: form, frames with their hashes, signatures and chains, both orders, heads,
 // marks, unframed events, undo records, facts. Records that follow from frames are compared with what they must be. The error
 // is the database's, or the report's.
@@ -94,7 +103,8 @@ type logCheck struct {
 	packer packer
 
 	marks marks
-	known bool // there are marks
+	known bool  // there are marks
+	base  Index // frames up to there may not be here: the log was restored from a checkpoint
 	want  marks
 	order map[FrameHash]Index // of the committed frames; read when it is needed
 	count struct{ frames, tentative, waiting uint64 }
@@ -153,6 +163,11 @@ func (c *logCheck) extra(k report.Kind, key []byte, what string) error {
 }
 
 func (c *logCheck) readMarks() error {
+	if rec, ok, err := dbGet(c.DB, c.ks.kind(kindBase)); err != nil {
+		return err
+	} else if ok && dagcbor.Decode(rec, &c.base) != nil {
+		c.Report.Bad(report.Order, c.Name+": base", report.Nothing, "it can't be read")
+	}
 	rec, ok, err := dbGet(c.DB, c.ks.kind(kindMarks))
 	if err != nil || !ok {
 		return err
@@ -300,7 +315,7 @@ func (c *logCheck) metas() error {
 		if len(key) != 18+32 || dagcbor.Decode(val, &m) != nil {
 			return nil // if there is the frame, it is told already
 		}
-		if !c.has(m, hashOf(key)) {
+		if !c.has(m, hashOf(key)) && (m.Index == 0 || m.Index > c.base) {
 			c.lost(hashOf(key), report.Copy, "the frame is missing")
 		}
 		return nil
@@ -411,13 +426,21 @@ func (c *logCheck) waiting() error {
 func (c *logCheck) checkHeads() error {
 	for _, h := range slices.SortedFunc(maps.Keys(c.heads), func(a, b FrameHash) int { return bytes.Compare(a[:], b[:]) }) {
 		head := c.heads[h]
-		_, head.Named = c.named[h]
+		if _, head.Named = c.named[h]; c.base > 0 && !head.Named { // a frame that is not here may have named it
+			var is headRecord
+			if rec, ok, err := dbGet(c.DB, c.ks.head(c.feeds[h], h)); err == nil && ok && dagcbor.Decode(rec, &is) == nil {
+				head.Named = is.Named
+			}
+		}
 		if err := c.follows(report.Order, c.ks.head(c.feeds[h], h), dagcbor.Encode(&head), "the head of a feed"); err != nil {
 			return err
 		}
 	}
 	return c.each(kindHead, func(key, _ []byte) error {
 		if _, ok := c.heads[hashOf(key)]; !ok || len(key) != 18+16+32 {
+			if i := c.order[hashOf(key)]; i != 0 && i <= c.base {
+				return nil
+			}
 			return c.extra(report.Order, key, "it is no feed's last frame")
 		}
 		return nil
@@ -495,6 +518,16 @@ func (c *logCheck) facts() error {
 			return nil
 		}
 		eras[binary.BigEndian.Uint32(key[18:])] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = c.each(kindGrid, func(key, val []byte) error {
+		var g Grid
+		if len(key) != 18 || dagcbor.Decode(val, &g) != nil {
+			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is no grid")
+		}
 		return nil
 	})
 	if err != nil {

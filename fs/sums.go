@@ -208,23 +208,35 @@ func (p *spill) loadSums(at *sumsAt) error {
 	if at == nil {
 		return nil
 	}
-	b := make([]byte, max(0, at.At.Len))
-	if err := p.use(func(f vfs.File) error { return readFull(f, b, at.At.Off) }); err != nil {
-		p.sums.bad = fmt.Errorf("sums of a spill file: %w", err)
-		return p.sums.bad
+	return p.use(func(f vfs.File) error { return p.sums.load(f, at) })
+}
+
+// load is loadSums for an open file.
+func (s *sums) load(f vfs.File, at *sumsAt) error {
+	if at.At.Len < 0 || at.At.Len > maxStoredSums || at.At.Len%groupBytes != 0 {
+		s.bad = fmt.Errorf("sums of a spill file: %w", ErrDamaged)
+		return s.bad
 	}
-	if sumOf(b) != at.Sum || len(b)%groupBytes != 0 {
-		p.sums.bad = fmt.Errorf("sums of a spill file: %w", ErrDamaged)
-		return p.sums.bad
+	b := make([]byte, at.At.Len)
+	if err := readFull(f, b, at.At.Off); err != nil {
+		s.bad = fmt.Errorf("sums of a spill file: %w", err)
+		return s.bad
 	}
-	p.sums.of = make(map[int64]*sumGroup, len(b)/groupBytes)
+	if sumOf(b) != at.Sum {
+		s.bad = fmt.Errorf("sums of a spill file: %w", ErrDamaged)
+		return s.bad
+	}
+	s.of = make(map[int64]*sumGroup, len(b)/groupBytes)
 	for ; len(b) > 0; b = b[groupBytes:] {
 		g := &sumGroup{}
 		for i := range g {
 			g[i] = binary.LittleEndian.Uint32(b[8+4*i:])
 		}
-		p.sums.of[int64(binary.LittleEndian.Uint64(b))] = g
+		s.of[int64(binary.LittleEndian.Uint64(b))] = g
 	}
-	p.sums.end = at.At.Off + at.At.Len
+	s.end = at.At.Off + at.At.Len
 	return nil
 }
+
+// maxStoredSums bounds the sums of one file: those of 16 TiB.
+const maxStoredSums = 16 << 40 / (page * groupPages) * groupBytes

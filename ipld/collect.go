@@ -310,3 +310,13 @@ func (c *collection) drop(n segmentNumber, entries []located) (revived []located
 	c.freed += seg.size
 	return nil, nil
 }
+
+// WithoutCollection runs fn while no collection does: for who looks at what was needed a moment ago. It waits for one that runs.
+func (s *Segments) WithoutCollection(ctx context.Context, fn func() error) error {
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fn()
+}

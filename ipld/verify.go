@@ -331,11 +331,12 @@ func NewContentCheck(st Store, deep bool, r *report.Report) *ContentCheck {
 	return &ContentCheck{st, map[uint64]struct{}{}, deep, r}
 }
 
-// Check opens what c reaches under the keys of its links, and tells what is missing, damaged, or opens to something else. where names c for people.
-func (k *ContentCheck) Check(ctx context.Context, c Content, where string) error {
+// Check opens what c reaches under the keys of its links, and tells what is missing, damaged, or opens to something else. where names c for
+// people; it is asked only if there is something to tell.
+func (k *ContentCheck) Check(ctx context.Context, c Content, where func() string) error {
 	k.r.Checked(report.Link, 1)
 	if err := c.Check(); err != nil {
-		k.r.Bad(report.Link, where, report.Nothing, "%v", err)
+		k.r.Bad(report.Link, where(), report.Nothing, "%v", err)
 		return nil
 	}
 	if c.Root.IsZero() {
@@ -345,7 +346,7 @@ func (k *ContentCheck) Check(ctx context.Context, c Content, where string) error
 }
 
 // tree checks a tree of a level that holds size bytes.
-func (k *ContentCheck) tree(ctx context.Context, link Link, level int, size int64, where string) error {
+func (k *ContentCheck) tree(ctx context.Context, link Link, level int, size int64, where func() string) error {
 	if _, ok := k.seen[fingerprint(link.CID)]; ok {
 		return nil
 	}
@@ -387,7 +388,7 @@ func (k *ContentCheck) tree(ctx context.Context, link Link, level int, size int6
 	return nil
 }
 
-func (k *ContentCheck) leaf(link Link, size int64, where string) error {
+func (k *ContentCheck) leaf(link Link, size int64, where func() string) error {
 	if !k.deep {
 		ok, err := k.st.Has(link.CID)
 		if err == nil && !ok {
@@ -402,14 +403,14 @@ func (k *ContentCheck) leaf(link Link, size int64, where string) error {
 }
 
 // blame tells of a block that is not to be had.
-func (k *ContentCheck) blame(c CID, where string, err error) error {
+func (k *ContentCheck) blame(c CID, where func() string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrNotFound):
-		k.r.Bad(report.Link, where, report.Copy, "block %s is not here", Format(c))
+		k.r.Bad(report.Link, where(), report.Copy, "block %s is not here", Format(c))
 	case errors.Is(err, ErrDamaged):
-		k.r.Bad(report.Link, where, report.Copy, "block %s: %v", Format(c), err)
+		k.r.Bad(report.Link, where(), report.Copy, "block %s: %v", Format(c), err)
 	default:
 		return err
 	}

@@ -103,6 +103,11 @@ func (l *logStore) get(index uint64, log *raft.Log) error {
 	if err := dagcbor.DecodeTrusted(val, &e); err != nil {
 		return fmt.Errorf("%w: entry %d: %w", store.ErrDamaged, index, err)
 	}
+	if raft.LogType(e.Type) == raft.LogConfiguration {
+		if err := decodable(e.Data); err != nil {
+			return fmt.Errorf("%w: the members in entry %d: %w", store.ErrDamaged, index, err)
+		}
+	}
 	*log = raft.Log{
 		Index: index, Term: e.Term, Type: raft.LogType(e.Type),
 		Data: e.Data, Extensions: e.Extensions, AppendedAt: time.Unix(0, e.AppendedAt),

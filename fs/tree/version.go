@@ -42,6 +42,9 @@ func parseVersion(id VersionID, rec []byte) (v Version, ok bool) {
 	return v, s.end()
 }
 
+// ParseVersion reads what stands behind a version's key.
+func ParseVersion(id VersionID, rec []byte) (Version, bool) { return parseVersion(id, rec) }
+
 // GetVersion reads a version, without its inline bytes.
 func GetVersion(r eventlog.Reader, id VersionID) (Version, bool) {
 	rec, ok := r.Get(versionKey(id))

@@ -28,6 +28,7 @@ func (d *daemon) routes() *control.Server {
 	control.HandleStream(s, control.BackupRoute, func(ctx context.Context, q control.BackupRequest, out *control.Stream[control.BackupEvent]) error {
 		return d.backup(ctx, q, telling(out))
 	})
+	control.HandleStream(s, control.VerifyRoute, d.verify)
 	control.Handle(s, control.IdentityList, func(context.Context, struct{}) ([]control.Identity, error) {
 		return d.identities(), nil
 	})

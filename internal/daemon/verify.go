@@ -13,12 +13,14 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/control"
 	"github.com/rhizome-fs/rhizome/internal/report"
 	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
+	"github.com/rhizome-fs/rhizome/raftstore"
 )
 
 // VerifyOptions say how a store is verified that no daemon serves. Home must be set.
@@ -53,16 +55,17 @@ type verifier struct {
 	r    *report.Report
 	log  *slog.Logger
 
-	st      *store.Store
-	db      pebble.Reader  // nil: the database can't be opened
-	blocks  *ipld.Segments // nil: they can't be opened
-	rings   []*identity.Keyring
-	mounted bool
-	bytes   int64
+	st       *store.Store
+	db       pebble.Reader  // nil: the database can't be opened
+	blocks   *ipld.Segments // nil: they can't be opened
+	contents *ipld.ContentCheck
+	rings    []*identity.Keyring
+	mounted  bool
+	bytes    int64
 }
 
-func newVerifier(ctx context.Context, home string, fs vfs.FS, deep bool, progress func(done, total int64), log *slog.Logger) *verifier {
-	v := &verifier{ctx: ctx, home: home, fs: fs, deep: deep, log: log}
+func newVerifier(ctx context.Context, home string, disk vfs.FS, deep bool, progress func(done, total int64), log *slog.Logger) *verifier {
+	v := &verifier{ctx: ctx, home: home, fs: disk, deep: deep, log: log}
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
 	}
@@ -106,16 +109,17 @@ func (v *verifier) atRest() (err error) {
 	if err := store.VerifyFiles(v.fs, v.home, v.r); err != nil {
 		return err
 	}
+	if v.st == nil {
+		return errors.Join(v.segments(), v.identities())
+	}
 	if err := v.segments(); err != nil {
 		return err
-	}
-	if v.st == nil {
-		return nil
 	}
 	if v.blocks, err = ipld.OpenSegments(v.st, ipld.SegmentOptions{Logger: v.log}); err != nil {
 		v.r.Note(report.Link, v.home, "links can't be followed: %v", err)
 	} else {
 		defer func() { err = errors.Join(v.blocks.Close(), err) }()
+		v.contents = ipld.NewContentCheck(v.blocks, v.deep, v.r)
 	}
 	return v.identities()
 }
@@ -143,8 +147,24 @@ func (v *verifier) identities() error {
 	if err != nil {
 		return v.unreadable(report.Frame, v.home, err)
 	}
+	applied := map[identity.DeviceID]eventlog.Index{}
 	for _, id := range vols {
-		if err := v.volume(id, members); err != nil {
+		look := eventlog.Look{DB: v.db, Volume: id, Name: v.nameOf(id), Reducer: tree.New(), Report: v.r}
+		if d, ok := look.Device(); ok && members[d] != nil {
+			look.Member = members[d].Allows
+			applied[d] = max(applied[d], look.Index())
+			for _, k := range v.rings {
+				if k.Device() == d {
+					look.Keys = k.VolumeKeys(id)
+				}
+			}
+		}
+		if err := v.volume(look); err != nil {
+			return err
+		}
+	}
+	for _, k := range v.rings {
+		if err := v.order(k, applied[k.Device()]); err != nil {
 			return err
 		}
 	}
@@ -161,18 +181,27 @@ func (v *verifier) unreadable(k report.Kind, where string, err error) error {
 }
 
 // volume checks one volume's log and what comes of it.
-func (v *verifier) volume(id identity.VolumeID, members map[identity.DeviceID]*identity.Membership) error {
-	look := eventlog.Look{DB: v.db, Volume: id, Name: v.nameOf(id), Reducer: tree.New(), Report: v.r}
-	if d, ok := look.Device(); ok && members[d] != nil {
-		look.Member = members[d].Allows
-		for _, k := range v.rings {
-			if k.Device() == d {
-				look.Keys = k.VolumeKeys(id)
-			}
-		}
-	}
+func (v *verifier) volume(look eventlog.Look) error {
 	if err := look.Verify(); err != nil {
 		return v.unreadable(report.Frame, look.Name, err)
+	}
+	vol := fs.VolumeLook{Look: look, FS: v.fs, Home: v.home, Contents: v.contents, AtRest: !v.mounted}
+	if err := vol.Verify(v.ctx); err != nil {
+		return v.unreadable(report.State, look.Name, err)
+	}
+	if v.deep && look.Keys != nil {
+		err := v.st.Scratch(func(db *pebble.DB) error { return look.Replay(db) })
+		if err != nil {
+			return v.unreadable(report.State, look.Name, err)
+		}
+	}
+	return nil
+}
+
+// order checks the order of an identity: vols are its volumes.
+func (v *verifier) order(k *identity.Keyring, applied eventlog.Index) error {
+	if err := raftstore.Verify(v.db, k.ID(), k.Name(), uint64(applied), v.r); err != nil {
+		return v.unreadable(report.Raft, k.Name(), err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rhizome-fs/rhizome/internal/control"
 )
@@ -88,7 +89,9 @@ func TestVerifyClean(t *testing.T) {
 		t.Errorf("a whole store: %+v", rep.Findings)
 	}
 	t.Log(rep.Checked, rep.Bytes)
-	for _, kind := range []string{"block", "index", "segment", "table", "wal", "manifest"} {
+	for _, kind := range []string{
+		"block", "index", "segment", "mark", "table", "wal", "manifest", "keyring", "membership", "frame", "order", "fact", "state", "tree", "link", "raft", "local",
+	} {
 		if rep.Checked[kind] == 0 {
 			t.Errorf("nothing of kind %s was checked", kind)
 		}
@@ -149,11 +152,13 @@ func theFile(t testing.TB, home, pattern string) (path string, size int64) {
 // TestVerifyNamesFlips flips bits of each kind of file that must not change.
 func TestVerifyNamesFlips(t *testing.T) {
 	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
 	home := aStore(t)
 	for _, pattern := range []string{"db/*.sst", "db/MANIFEST-*", "segments/*.car", "identities/*.keys", "FORMAT"} {
 		path, size := theFile(t, home, pattern)
-		rng := rand.New(rand.NewPCG(3, 4))
-		for range 12 {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		for range 1 + *flipSeconds/5 {
 			at, bit := rng.Int64N(size), rng.IntN(8)
 			flipBit(t, path, at, bit)
 			rep, err := Verify(t.Context(), VerifyOptions{Home: home})

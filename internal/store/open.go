@@ -105,6 +105,9 @@ func (s *Store) openLocked(segment int64) error {
 	if s.wal, err = openWALDir(s.fs, s.Path("wal"), segment); err != nil {
 		return err
 	}
+	if err = s.fs.RemoveAll(s.Path(scratchDir)); err != nil {
+		return err
+	}
 	if s.db, err = openDB(s.Path("db"), s.pebbleOptions()); err != nil {
 		return err
 	}
