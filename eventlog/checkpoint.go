@@ -38,75 +38,95 @@ var checkpointKinds = []byte{kindCommitted, kindHead, kindMeta, kindState}
 // pauseRecords is after how many records somebody else may have a turn.
 const pauseRecords = 1024
 
-// Checkpoint makes one, of what is committed: blocks go to a store, where the caller holds them until something refers to the table. memo makes
-// the next one cheap, see table.Memo; the table that it is of must be kept. pause is called between parts of the work, without
-// a lock; its error ends it. Checkpoint returns ErrUnsettled while there are tentative frames, ErrNoKeys if this log has no state.
-func (l *Log) Checkpoint(ctx context.Context, to ipld.Store, sealer *ipld.Sealer, memo *table.Memo, pause func() error) (Checkpoint, ipld.Added, error) {
-	c, added, err := l.checkpoint(ctx, to, sealer, memo, pause)
-	if err != nil {
-		return c, added, fmt.Errorf("checkpoint of volume %v: %w", l.volume, err)
-	}
-	return c, added, nil
+// A Prefix is what was committed at one moment, whatever comes after. Close it: the database keeps what it needs till then.
+type Prefix struct {
+	l     *Log
+	snap  *pebble.Snapshot
+	marks marks
+	next  LocalSeq
 }
 
-func (l *Log) checkpoint(ctx context.Context, to ipld.Store, sealer *ipld.Sealer, memo *table.Memo, pause func() error) (c Checkpoint, added ipld.Added, err error) {
-	if l.keys == nil {
-		return c, added, ErrNoKeys
-	}
+// Prefix returns what is committed now. It returns at once: ErrUnsettled while there are tentative frames, ErrNoKeys if this log has no state.
+func (l *Log) Prefix() (*Prefix, error) {
 	l.order.Lock()
-	if err = l.reload(); err == nil && len(l.graph.tentative) > 0 {
+	defer l.order.Unlock()
+	err := l.reload()
+	switch {
+	case l.keys == nil:
+		err = ErrNoKeys
+	case err == nil && len(l.graph.tentative) > 0:
 		err = ErrUnsettled
 	}
-	l.mu.RLock()
-	snap, marks, next := l.db().NewSnapshot(), l.marks, l.next
-	l.mu.RUnlock()
-	l.order.Unlock()
-	defer l.store.CloseSnapshot(snap)
 	if err != nil {
-		return c, added, err
+		return nil, fmt.Errorf("committed prefix of volume %v: %w", l.volume, err)
 	}
-	state := newOverlay(newDBState(snap, l.ks.kind(kindState)))
-	if err := l.takeBackUnframed(state, snap, marks.First, next); err != nil {
-		return c, added, err
-	}
-	c = Checkpoint{Index: marks.Index, OrderHash: marks.OrderHash, Frames: marks.Frames, Events: marks.Events}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return &Prefix{l: l, snap: l.db().NewSnapshot(), marks: l.marks, next: l.next}, nil
+}
+
+// Close lets go of it.
+func (p *Prefix) Close() { p.l.store.CloseSnapshot(p.snap) }
+
+// Checkpoint makes one: blocks go to a store, where the caller holds them until something refers to the table. memo makes the next one
+// cheap, see table.Memo; the table that it is of must be kept. pause is called between parts of the work, without a lock; its error ends
+// it.
+func (p *Prefix) Checkpoint(ctx context.Context, to ipld.Store, sealer *ipld.Sealer, memo *table.Memo, pause func() error) (Checkpoint, ipld.Added, error) {
+	l := p.l
+	c := Checkpoint{Index: p.marks.Index, OrderHash: p.marks.OrderHash, Frames: p.marks.Frames, Events: p.marks.Events}
 	w := table.NewWriter(ctx, to, sealer, memo)
 	n := 0
-	add := func(key, val []byte) error {
+	err := p.each(func(key, val []byte) error {
 		if n++; n%pauseRecords == 0 {
 			if err := pause(); err != nil {
 				return err
 			}
 		}
 		return w.Add(key, val)
+	})
+	var added ipld.Added
+	if err == nil {
+		c.Table, added, err = w.Close()
 	}
+	if err != nil {
+		return c, added, fmt.Errorf("checkpoint of volume %v: %w", l.volume, err)
+	}
+	return c, added, nil
+}
+
+// each calls fn for the records of a checkpoint in the order of their keys.
+func (p *Prefix) each(fn func(key, val []byte) error) error {
+	l := p.l
 	for _, kind := range checkpointKinds {
 		if kind == kindState {
 			break
 		}
 		prefix := l.ks.kind(kind)
-		err := scanRange(snap, prefix, after(prefix), func(key, val []byte) error {
+		err := scanRange(p.snap, prefix, after(prefix), func(key, val []byte) error {
 			if kind == kindMeta { // also of what waits
 				var m frameMeta
 				if err := dagcbor.DecodeTrusted(val, &m); err != nil || m.Index == 0 {
 					return err
 				}
 			}
-			return add(key[len(l.ks.prefix):], val)
+			return fn(key[len(l.ks.prefix):], val)
 		})
 		if err != nil {
-			return c, added, err
+			return err
 		}
 	}
+	state := newOverlay(newDBState(p.snap, l.ks.kind(kindState)))
+	if err := l.takeBackUnframed(state, p.snap, p.marks.First, p.next); err != nil {
+		return err
+	}
+	var err error
+	record := []byte{kindState}
 	state.Scan(nil, nil, func(key, val []byte) bool {
-		err = add(append([]byte{kindState}, key...), val)
+		record = append(record[:1], key...)
+		err = fn(record, val)
 		return err == nil
 	})
-	if err = errors.Join(err, state.err); err != nil {
-		return c, added, err
-	}
-	c.Table, added, err = w.Close()
-	return c, added, err
+	return errors.Join(err, state.err)
 }
 
 // takeBackUnframed undoes the unframed events in o.

@@ -19,7 +19,12 @@ func noPause() error { return nil }
 func testSealer() *ipld.Sealer { return ipld.NewSealer([32]byte{1}, [32]byte{2}) }
 
 func (r *replica) tryCheckpoint(st ipld.Store, memo *table.Memo) (Checkpoint, error) {
-	c, _, err := r.Checkpoint(context.Background(), st, testSealer(), memo, noPause)
+	p, err := r.Prefix()
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	defer p.Close()
+	c, _, err := p.Checkpoint(context.Background(), st, testSealer(), memo, noPause)
 	return c, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -112,6 +113,8 @@ type Stats struct {
 	HeldEvents      uint64
 	WaitingFrames   uint64 // for frames that they build on, or for keys
 	Forked          bool   // this device's feed
+	// Replay is what applying an event has taken of late, when frames came from elsewhere or changed their places; 0: not known.
+	Replay time.Duration
 }
 
 // Stats returns the log's counts. They cost no I/O.
@@ -124,7 +127,7 @@ func (l *Log) Stats() Stats {
 		Index: l.marks.Index, CommittedFrames: l.marks.Frames, CommittedEvents: l.marks.Events,
 		TentativeFrames: uint64(len(l.graph.tentative)), WaitingFrames: uint64(len(l.graph.waiting)),
 		UnframedEvents: uint64(l.next - l.marks.First), HeldEvents: uint64(len(l.held)),
-		Forked: len(l.graph.headsOf(l.feed)) > 1,
+		Forked: len(l.graph.headsOf(l.feed)) > 1, Replay: time.Duration(l.replay.Load()),
 	}
 	for _, n := range l.graph.tentative {
 		s.TentativeEvents += n.header.Count

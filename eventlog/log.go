@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -44,8 +45,9 @@ type Log struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	packer  packer
-	few     LocalSeq  // fewEvents, but in tests
-	readers sync.Pool // of *dbState, on the state
+	replay  atomic.Int64 // ns that applying an event has taken of late; 0: not known
+	few     LocalSeq     // fewEvents, but in tests
+	readers sync.Pool    // of *dbState, on the state
 
 	// order serialises what changes the order of frames: Cut, Receive, Commit. It is taken before mu.
 	order    sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -34,9 +35,11 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	if err := reorder(ch.o, l.reducer, oldUnits, newUnits); err != nil {
 		return nil, err
 	}
+	l.measure(newUnits, time.Since(start))
 	if err := ch.remember(past, oldUnits, newUnits); err != nil {
 		return nil, err
 	}
@@ -52,6 +55,27 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	}
 	l.cache.drop(ch.changed)
 	return ch.changed, nil
+}
+
+// measuredEvents is how many events make a measurement.
+const measuredEvents = 256
+
+// measure notes what applying an event takes.
+func (l *Log) measure(units []*unit, took time.Duration) {
+	n := 0
+	for _, u := range units {
+		if u.redo {
+			n += len(u.events)
+		}
+	}
+	if n < measuredEvents {
+		return
+	}
+	is := took.Nanoseconds() / int64(n)
+	if was := l.replay.Load(); was > 0 {
+		is = (was + is) / 2
+	}
+	l.replay.Store(max(is, 1))
 }
 
 func countEvents(nodes []*node) (n uint64) {

@@ -43,6 +43,11 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 	if err := open(); err != nil {
 		return err
 	}
+	if f.keep != nil {
+		if err := f.keep(yield); err != nil {
+			return err
+		}
+	}
 	for _, v := range f.allVolumes() {
 		// What expires from here on stays this time: until it did, somebody may have made a version of the same bytes.
 		gone, err := v.expired()

@@ -26,6 +26,8 @@ type Options struct {
 	Boot   string           // names the machine's boot: what was written in another one and not synced may be gone
 	Now    func() time.Time // for what writes set; coarse is right (see docs/ARCHITECTURE.md)
 	Clock  func() time.Time // what time it is to the logs, which may be finer; nil: Now
+	// Keep yields the roots of blocks that Collect must keep beside those of the file system; nil: there are none.
+	Keep   func(yield func(ipld.CID) error) error
 	Logger *slog.Logger
 }
 
@@ -59,6 +61,7 @@ type FS struct {
 	device string
 	boot   string
 	now    func() time.Time
+	keep   func(yield func(ipld.CID) error) error
 	log    *slog.Logger
 	spills *spills
 	table  *table
@@ -105,7 +108,7 @@ func New(o Options) (*FS, error) {
 		return nil, err
 	}
 	f := &FS{
-		st: o.Store, blocks: o.Blocks, uid: o.UID, gid: o.GID, device: o.Device, boot: o.Boot, now: o.Now, log: o.Logger,
+		st: o.Store, blocks: o.Blocks, uid: o.UID, gid: o.GID, device: o.Device, boot: o.Boot, now: o.Now, keep: o.Keep, log: o.Logger,
 		spills: sp, table: newTable(), cache: ipld.NewCache(cacheBytes),
 		volumes: map[identity.VolumeID]*Volume{},
 	}

@@ -52,6 +52,9 @@ func benchmarkRestart(b *testing.B, n int) {
 	home := b.TempDir()
 	d := open(b, nil, home)
 	d.proposeMany(n)
+	if err := d.seq.Compact(); err != nil {
+		b.Fatal(err)
+	}
 	d.close()
 	for b.Loop() {
 		d := open(b, nil, home)

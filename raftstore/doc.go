@@ -16,12 +16,14 @@
 //   - an append needs no sync of its own. If power is lost, the log, the term and the state go back to
 //     one earlier moment together, and nobody remembers another one;
 //   - the state is never ahead of the log;
-//   - what the state has applied can be cut from the log. A snapshot is therefore an Index and no data,
-//     and a restart reads what is behind it: at most a few thousand entries.
+//   - what the state has applied is not needed in the log at a restart.
+//
+// Another device needs it: the log is cut behind a checkpoint only, from which that one can go on. Raft's snapshot is the checkpoint's
+// place and what tells of it; whoever uses a Sequencer says when one is made.
 //
 // The first of these ends when there is another voter or a learner: a leader must then sync before it
 // replicates, or a follower keeps entries that never were.
 //
 // Keys, all below 'r' and the 32 bytes of the identity: 'l' and 8 bytes of index, big endian: an entry;
-// 's': the snapshot; 'i': this voter's name; 'v' and Raft's own key: its term and vote.
+// 's': the snapshot, 'k': its data; 'i': this voter's name; 'v' and Raft's own key: its term and vote.
 package raftstore

@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -15,8 +16,9 @@ type fsm struct {
 	s       *Sequencer
 	applied atomic.Uint64 // written by Raft's apply goroutine
 	failed  error         // of that goroutine
-	entries int           // since the log was last cut
-	bytes   int
+
+	entries, bytes atomic.Uint64         // since the last checkpoint, or the start
+	refused        atomic.Pointer[error] // why the last checkpoint came to nothing
 }
 
 // Apply implements raft.FSM. Its result is an error, or nil.
@@ -33,25 +35,59 @@ func (f *fsm) Apply(l *raft.Log) any {
 		return f.failed
 	}
 	f.applied.Store(l.Index)
-	f.entries++
-	f.bytes += len(l.Data)
-	if f.entries >= cutEntries || f.bytes >= cutBytes {
-		f.entries, f.bytes = 0, 0
-		f.s.cutSoon()
-	}
+	f.entries.Add(1)
+	f.bytes.Add(uint64(len(l.Data)))
 	return nil
 }
 
-// Snapshot implements raft.FSM: what was applied is in the database already. Once something could not be
-// applied, the log must keep it.
-func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return nothing{}, f.failed }
+// Snapshot implements raft.FSM. Once something could not be applied, the log must keep it.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.failed != nil {
+		return nil, f.failed
+	}
+	c := Checkpoint(nothing{})
+	if f.s.o.Checkpoint != nil {
+		var err error
+		if c, err = f.s.o.Checkpoint(); err != nil {
+			f.refused.Store(&err)
+			return nil, err
+		}
+	}
+	return &fsmSnapshot{c, f, f.entries.Load(), f.bytes.Load()}, nil
+}
 
 // Restore implements raft.FSM. It is never called: a sole voter has nobody to be sent a snapshot by.
 func (f *fsm) Restore(r io.ReadCloser) error {
 	return fmt.Errorf("restore: %w", errNotFound)
 }
 
+// nothing is the checkpoint of a state that nobody else needs.
 type nothing struct{}
 
-func (nothing) Persist(raft.SnapshotSink) error { return nil }
-func (nothing) Release()                        {}
+func (nothing) Write() ([]byte, error) { return nil, nil }
+func (nothing) Release()               {}
+
+// An fsmSnapshot is a Checkpoint for Raft.
+type fsmSnapshot struct {
+	Checkpoint
+	f              *fsm
+	entries, bytes uint64 // that it has of those counted
+}
+
+// Persist implements raft.FSMSnapshot.
+func (s *fsmSnapshot) Persist(to raft.SnapshotSink) error {
+	data, err := s.Write()
+	if err == nil {
+		_, err = to.Write(data)
+	}
+	if err != nil {
+		s.f.refused.Store(&err)
+		return errors.Join(err, to.Cancel())
+	}
+	if err := to.Close(); err != nil {
+		return err
+	}
+	s.f.entries.Add(-s.entries)
+	s.f.bytes.Add(-s.bytes)
+	return nil
+}

@@ -33,28 +33,17 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sequencer: %w", err)
 	}
-	var cuts chan error
 	for {
 		select {
 		case <-ctx.Done():
 			s.halt(nil)
 		case <-s.stop:
-			err := s.shutdown(r, cuts)
+			err := s.shutdown(r)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return errors.Join(s.failed, err)
 		case leading := <-r.LeaderCh():
 			s.setLeading(leading)
-		case <-s.cut:
-			if cuts == nil { // else one is at it, and another follows soon
-				cuts = make(chan error, 1)
-				go func(done chan error) { done <- r.Snapshot().Error() }(cuts)
-			}
-		case err := <-cuts:
-			cuts = nil
-			if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
-				s.log.Warn("raft's log was not cut", "err", err)
-			}
 		}
 	}
 }
@@ -78,7 +67,7 @@ func (s *Sequencer) start() (r *raft.Raft, err error) {
 	conf.NoSnapshotRestoreOnStart = true
 	conf.NoLegacyTelemetry = true
 	conf.TrailingLogs = keepTail
-	conf.SnapshotInterval = 100 * 24 * time.Hour // Run cuts the log
+	conf.SnapshotInterval = 100 * 24 * time.Hour // Compact does
 	conf.LogOutput = logWriter{s.log}
 	conf.LogLevel = "INFO"
 	_, transport := raft.NewInmemTransport(raft.ServerAddress(s.id)) // there is nobody else
@@ -98,14 +87,14 @@ func (s *Sequencer) start() (r *raft.Raft, err error) {
 		HeartbeatTimeout:  pause, ElectionTimeout: pause,
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.shutdown(r, nil))
+		return nil, errors.Join(err, s.shutdown(r))
 	}
 	return r, nil
 }
 
 // shutdown ends Raft. It waits a while for the proposals that are under way: Raft leaves those without an
 // answer that it has not yet applied when it ends.
-func (s *Sequencer) shutdown(r *raft.Raft, cuts chan error) error {
+func (s *Sequencer) shutdown(r *raft.Raft) error {
 	answered := make(chan struct{})
 	go func() {
 		s.asks.Wait()
@@ -116,9 +105,6 @@ func (s *Sequencer) shutdown(r *raft.Raft, cuts chan error) error {
 	case <-time.After(pause):
 	}
 	err := r.Shutdown().Error()
-	if cuts != nil {
-		<-cuts
-	}
 	s.setLeading(false)
 	close(s.dead)
 	return err
@@ -167,13 +153,6 @@ func (s *Sequencer) stopError() error {
 		return fmt.Errorf("%w: %w", ErrStopped, s.failed)
 	}
 	return ErrStopped
-}
-
-func (s *Sequencer) cutSoon() {
-	select {
-	case s.cut <- struct{}{}:
-	default:
-	}
 }
 
 // write commits what fill puts into a batch. It is handed to the kernel, not synced: see the package's

@@ -24,13 +24,8 @@ var ErrUnknown = errors.New("it is not known whether the entry was committed")
 // ErrStopped says that the sequencer takes no more proposals. What it was asked was not done.
 var ErrStopped = errors.New("the sequencer has stopped")
 
-// The log is cut when the state has applied that much of it since the last time. A short tail stays, for
-// a follower that lags a little.
-const (
-	cutEntries = 1024
-	cutBytes   = 8 << 20
-	keepTail   = 128
-)
+// keepTail is how many entries stay when the log is cut, for a follower that lags a little.
+const keepTail = 128
 
 // A Term numbers a leader's reign.
 type Term uint64
@@ -48,7 +43,17 @@ type Options struct {
 	Apply func(i eventlog.Index, entry []byte) error
 	// Applied is the highest index that the state has; Apply is not called with it or a lower one.
 	Applied eventlog.Index
-	Logger  *slog.Logger // nil: silence
+	// Checkpoint is called between two entries, and returns at once. nil: checkpoints hold nothing.
+	Checkpoint func() (Checkpoint, error)
+	Logger     *slog.Logger // nil: silence
+}
+
+// A Checkpoint is the state between two entries, from which somebody without the entries before can go on.
+type Checkpoint interface {
+	// Write makes it durable, and returns what tells others of it: not much.
+	Write() ([]byte, error)
+	// Release is called once, when it is recorded, or came to nothing.
+	Release()
 }
 
 // A Sequencer orders the entries of an identity. For now its device is the only voter.
@@ -63,11 +68,12 @@ type Sequencer struct {
 
 	stop chan struct{}  // closed when Run shall end
 	dead chan struct{}  // closed when Raft has ended
-	cut  chan struct{}  // holds at most one
 	runs sync.WaitGroup // Run
 	asks sync.WaitGroup // proposals that Raft has to answer; added to under mu, unless stopped
 
 	started atomic.Bool // Raft's own goroutines run
+
+	compacting sync.Mutex // one checkpoint at a time
 
 	mu      sync.Mutex
 	raft    *raft.Raft    // GUARDED_BY(mu): nil before Run
@@ -82,13 +88,13 @@ type Sequencer struct {
 func Open(o Options) (*Sequencer, error) {
 	s := &Sequencer{
 		o: o, log: o.Logger,
-		stop: make(chan struct{}), dead: make(chan struct{}), cut: make(chan struct{}, 1), changed: make(chan struct{}),
+		stop: make(chan struct{}), dead: make(chan struct{}), changed: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.stable = &stableStore{st: o.Store, prefix: keyPrefix(o.Identity, 'v'), write: s.write}
-	s.snaps = &snapshotStore{o.Store, keyPrefix(o.Identity, 's'), s.write}
+	s.snaps = &snapshotStore{o.Store, keyPrefix(o.Identity, 's'), keyPrefix(o.Identity, 'k'), s.write}
 	var err error
 	if s.logs, err = openLog(o.Store, o.Identity, s.write); err != nil {
 		return nil, fmt.Errorf("open the order: %w", err)
@@ -260,6 +266,8 @@ type Stats struct {
 	Term        Term
 	First, Last eventlog.Index // of the entries that the log has; 0, 0: none
 	Applied     eventlog.Index
+	// What was applied since the last checkpoint, or the start.
+	Entries, Bytes uint64
 }
 
 // Stats may be called at any time.
@@ -269,6 +277,7 @@ func (s *Sequencer) Stats() Stats {
 	st := Stats{
 		First: eventlog.Index(first), Last: eventlog.Index(last),
 		Applied: eventlog.Index(s.fsm.applied.Load()),
+		Entries: s.fsm.entries.Load(), Bytes: s.fsm.bytes.Load(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

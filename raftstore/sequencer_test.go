@@ -170,6 +170,9 @@ func TestConcurrentProposals(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if err := d.seq.Compact(); err != nil {
+		t.Fatal(err)
+	}
 	if d.count != 32*400 {
 		t.Fatal(d.count)
 	}
@@ -183,6 +186,66 @@ func TestConcurrentProposals(t *testing.T) {
 		t.Fatalf("the log was not cut: %+v", st)
 	}
 	d.close()
+}
+
+// A testCheckpoint writes what it is called.
+type testCheckpoint struct {
+	d        *device
+	at       eventlog.Index
+	err      error
+	released *int
+}
+
+func (c testCheckpoint) Write() ([]byte, error) { return fmt.Append(nil, "state at ", c.at), c.err }
+func (c testCheckpoint) Release()               { *c.released++ }
+
+// The log is cut behind a checkpoint, which is still known after a restart, and not if there is none.
+func TestCompact(t *testing.T) {
+	fs := vfs.NewMem()
+	d := open(t, fs, "home")
+	released := 0
+	var begin, write error
+	d.seq.o.Checkpoint = func() (Checkpoint, error) { return testCheckpoint{d, d.last, write, &released}, begin }
+	for i := range 400 {
+		d.propose(fmt.Sprint(i))
+	}
+	begin = errRefused
+	if err := d.seq.Compact(); !errors.Is(err, errRefused) {
+		t.Errorf("no checkpoint can be made: %v", err)
+	}
+	begin, write = nil, errRefused
+	if err := d.seq.Compact(); !errors.Is(err, errRefused) || released != 1 {
+		t.Errorf("a checkpoint can't be written: %v, released %d times", err, released)
+	}
+	if st := d.seq.Stats(); st.First != 1 {
+		t.Errorf("the log was cut without a checkpoint: %+v", st)
+	}
+	write = nil
+	if err := d.seq.Compact(); err != nil || released != 2 {
+		t.Errorf("%v, released %d times", err, released)
+	}
+	at := d.last
+	if err := d.seq.Compact(); err != nil || released != 2 {
+		t.Errorf("again, with nothing new: %v, released %d times", err, released)
+	}
+	if st := d.seq.Stats(); st.First != at-keepTail+1 || st.Entries != 0 || st.Bytes != 0 {
+		t.Errorf("after a checkpoint at %d: %+v", at, st)
+	}
+	d.propose("more")
+	if st := d.seq.Stats(); st.Entries != 1 || st.Bytes != 4 {
+		t.Errorf("after one entry more: %+v", st)
+	}
+	d.close()
+	d = open(t, fs, "home")
+	d.propose("last")
+	i, data, err := d.seq.Newest()
+	if err != nil || i != at || string(data) != fmt.Sprint("state at ", at) {
+		t.Errorf("after a restart the checkpoint is %d %q, %v; want %d", i, data, err, at)
+	}
+	d.close()
+	if err := d.seq.Compact(); !errors.Is(err, ErrStopped) {
+		t.Errorf("closed: %v", err)
+	}
 }
 
 // Power is lost at any moment: what was committed and synced is there, nothing is applied twice or out of
@@ -240,6 +303,11 @@ func (h *crashHistory) write(d *device, fs *vfs.MemFS) *vfs.MemFS {
 				return
 			default:
 				d.propose(fmt.Sprint("other ", i))
+				if i%200 == 199 {
+					if err := d.seq.Compact(); err != nil {
+						d.t.Error(err)
+					}
+				}
 			}
 		}
 	})
@@ -353,7 +421,7 @@ func leadershipLost(t *testing.T) {
 	if err := d.seq.logs.GetLog(last, &got); err != nil || string(got.Data) != "b" || d.has([]byte("b")) != 0 {
 		t.Fatal(got, err)
 	}
-	if err := errors.Join(d.seq.shutdown(r, nil), st.Close()); err != nil {
+	if err := errors.Join(d.seq.shutdown(r), st.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,11 +1,11 @@
 package raftstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
@@ -74,7 +74,7 @@ func get(st *store.Store, key []byte) ([]byte, error) {
 // snapshotID is the name of the only snapshot there is.
 const snapshotID = "state"
 
-// snapshot is the record of how far the state is: all it takes to cut the log behind that.
+// snapshot is the record of the newest checkpoint's place: what is before it may be cut from the log.
 type snapshot struct {
 	_           struct{} `cbor:",toarray"`
 	Index, Term uint64
@@ -82,18 +82,19 @@ type snapshot struct {
 	MembersAt   uint64
 }
 
-// A snapshotStore keeps the newest snapshot. It implements raft.SnapshotStore. The data of a snapshot is
-// the state itself, which is not here: so Raft is told not to restore it at a start.
+// A snapshotStore keeps the newest snapshot. It implements raft.SnapshotStore. The data of a snapshot tells others of a checkpoint; this
+// device has the state itself: so Raft is told not to restore it at a start.
 type snapshotStore struct {
-	st    *store.Store
-	key   []byte
-	write func(func(*pebble.Batch) error) error
+	st      *store.Store
+	key     []byte
+	dataKey []byte
+	write   func(func(*pebble.Batch) error) error
 }
 
 // Create implements raft.SnapshotStore.
 func (s *snapshotStore) Create(_ raft.SnapshotVersion, index, term uint64, members raft.Configuration,
 	membersAt uint64, _ raft.Transport) (raft.SnapshotSink, error) {
-	return &sink{s, snapshot{
+	return &sink{s: s, rec: snapshot{
 		Index: index, Term: term, Members: raft.EncodeConfiguration(members), MembersAt: membersAt,
 	}}, nil
 }
@@ -113,7 +114,20 @@ func (s *snapshotStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) 
 	if err == nil && meta == nil {
 		err = errNotFound
 	}
-	return meta, io.NopCloser(strings.NewReader("")), err
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := s.data()
+	return meta, io.NopCloser(bytes.NewReader(data)), err
+}
+
+// data returns the newest snapshot's, nil if it has none.
+func (s *snapshotStore) data() ([]byte, error) {
+	data, err := get(s.st, s.dataKey)
+	if errors.Is(err, errNotFound) {
+		return nil, nil
+	}
+	return data, err
 }
 
 func (s *snapshotStore) meta() (*raft.SnapshotMeta, error) {
@@ -137,16 +151,23 @@ func (s *snapshotStore) meta() (*raft.SnapshotMeta, error) {
 	}, nil
 }
 
-// A sink takes a snapshot's data, of which there is none.
+// A sink takes a snapshot's data.
 type sink struct {
-	s   *snapshotStore
-	rec snapshot
+	s    *snapshotStore
+	rec  snapshot
+	data []byte
 }
 
-func (k *sink) Write(p []byte) (int, error) { return len(p), nil }
-func (k *sink) ID() string                  { return snapshotID }
-func (k *sink) Cancel() error               { return nil }
+func (k *sink) Write(p []byte) (int, error) {
+	k.data = append(k.data, p...)
+	return len(p), nil
+}
+
+func (k *sink) ID() string    { return snapshotID }
+func (k *sink) Cancel() error { return nil }
 
 func (k *sink) Close() error {
-	return k.s.write(func(b *pebble.Batch) error { return b.Set(k.s.key, dagcbor.Encode(k.rec), nil) })
+	return k.s.write(func(b *pebble.Batch) error {
+		return errors.Join(b.Set(k.s.key, dagcbor.Encode(k.rec), nil), b.Set(k.s.dataKey, k.data, nil))
+	})
 }

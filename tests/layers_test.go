@@ -19,12 +19,13 @@ const module = "github.com/rhizome-fs/rhizome/"
 // edges says which of our packages each of them may import; nobody may import more. It is docs/ARCHITECTURE.md's picture
 // in words. A new package begins with a line here.
 var edges = map[string]string{
-	"internal/leakcheck": "",
-	"internal/dagcbor":   "",
-	"internal/report":    "",
-	"internal/store":     "internal/report",
-	"internal/control":   "",
-	"internal/when":      "",
+	"internal/leakcheck":  "",
+	"internal/dagcbor":    "",
+	"internal/report":     "",
+	"internal/store":      "internal/report",
+	"internal/control":    "",
+	"internal/when":       "",
+	"internal/compaction": "",
 
 	"identity":       "internal/dagcbor internal/report",
 	"ipld":           "internal/dagcbor internal/report internal/store",
@@ -45,7 +46,7 @@ var edges = map[string]string{
 	"fs/mount": "fs internal/when",
 
 	// The only wiring.
-	"internal/daemon": "internal/control fs/mount fs fs/snapshot fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"internal/daemon": "internal/compaction ipld/table internal/control fs/mount fs fs/snapshot fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"cmd/rhizome":     "internal/daemon internal/control internal/when",
 
 	// All but cmd; only tests import it.

@@ -65,6 +65,9 @@ func (a *app) printStatus(s control.Status) {
 			row("Identity\t%s: %s", control.Name(id.Name), id.ID)
 		}
 	})
+	for _, c := range s.Checkpoints {
+		a.printf("Checkpoint of %s: %s\n", control.Name(c.Identity), checkpoint(c))
+	}
 	a.printf("\n")
 	a.table(func(row func(string, ...any)) {
 		row("VOLUME\tFILES\tSIZE\tEVENTS")
@@ -82,6 +85,15 @@ func (a *app) printStatus(s control.Status) {
 		}
 		a.printf("\nDamaged: %s\n", what)
 	}
+}
+
+// checkpoint says when and why one was made.
+func checkpoint(c control.Checkpoint) string {
+	s := control.Grouped(int64(c.Events)) + " events"
+	if c.Time.IsZero() {
+		return s + ", by an earlier run"
+	}
+	return s + ", at " + localTime(c.Time) + ": " + c.Why
 }
 
 func readOnly(s control.Status) string {

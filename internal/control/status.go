@@ -20,8 +20,10 @@ type Status struct {
 	DiskFree   int64      `json:"disk_free_bytes"` // for this user
 	Identities []Identity `json:"identities"`
 	Volumes    []Volume   `json:"volumes"`
-	Health     []Finding  `json:"health,omitempty"` // nothing: all is well
-	Damage     []Damage   `json:"damage,omitempty"`
+	// Checkpoints are the last of each identity: from there another device could go on.
+	Checkpoints []Checkpoint `json:"checkpoints,omitempty"`
+	Health      []Finding    `json:"health,omitempty"` // nothing: all is well
+	Damage      []Damage     `json:"damage,omitempty"`
 }
 
 // Events counts events by how far they have come.
@@ -29,6 +31,17 @@ type Events struct {
 	Committed uint64 `json:"committed"`
 	Tentative uint64 `json:"tentative"` // in frames that Raft has not ordered yet
 	Unframed  uint64 `json:"unframed"`  // made here and not in a frame yet
+}
+
+// A Checkpoint is a point of an identity's order from which a device can go on that has nothing before.
+type Checkpoint struct {
+	Identity string    `json:"identity"`
+	Time     time.Time `json:"time,omitzero"` // when it was made; zero: in an earlier run of the daemon
+	Index    uint64    `json:"index"`
+	Events   uint64    `json:"events"` // that it has
+	Records  uint64    `json:"records"`
+	Why      string    `json:"why,omitempty"`
+	Took     float64   `json:"seconds,omitempty"`
 }
 
 // An Identity is one of this device's identities.

@@ -114,7 +114,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.fs, err = fs.New(fs.Options{
 		Store: d.st, Blocks: d.blocks, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),
-		Device: deviceName(), Boot: bootID(), Now: d.clock.now, Clock: time.Now, Logger: d.log,
+		Device: deviceName(), Boot: bootID(), Now: d.clock.now, Clock: time.Now, Keep: d.keepCheckpoints, Logger: d.log,
 	})
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ type ident struct {
 	soon    chan struct{} // there may be events to frame
 	propose chan struct{} // there may be frames to propose
 
+	memo      memo
+	compactor compactor
+
 	mu   sync.Mutex
 	open map[identity.VolumeID]fs.Opened
 }
@@ -105,6 +108,7 @@ func (d *daemon) openIdentity(k *identity.Keyring) error {
 		d: d, keys: k, open: map[identity.VolumeID]fs.Opened{},
 		wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), propose: make(chan struct{}, 1),
 	}
+	id.compactor.i = id
 	if err := id.loadMembers(); err != nil {
 		return err
 	}
@@ -118,7 +122,7 @@ func (d *daemon) openIdentity(k *identity.Keyring) error {
 	}
 	id.seq, err = raftstore.Open(raftstore.Options{
 		Store: d.st, Identity: k.ID(), ServerID: serverID(k),
-		Apply: id.apply, Applied: id.applied(), Logger: d.log,
+		Apply: id.apply, Applied: id.applied(), Checkpoint: id.checkpoint, Logger: d.log,
 	})
 	if err != nil {
 		return err
@@ -126,6 +130,7 @@ func (d *daemon) openIdentity(k *identity.Keyring) error {
 	d.group.start("order of "+k.Name(), id.seq.Run)
 	d.group.start("framing of "+k.Name(), id.frame)
 	d.group.start("proposing of "+k.Name(), id.proposeAll)
+	d.group.start("checkpoints of "+k.Name(), id.compactor.run)
 	d.mu.Lock()
 	d.idents = append(d.idents, id)
 	d.mu.Unlock()

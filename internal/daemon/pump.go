@@ -268,6 +268,10 @@ func (i *ident) nextEntry() (entry, error) {
 
 // apply takes an entry that has its place in the order.
 func (i *ident) apply(idx eventlog.Index, data []byte) error {
+	if e, b, ok := parseCheckpoint(data); ok {
+		i.compare(idx, e, b)
+		return nil
+	}
 	var e entry
 	if err := dagcbor.Decode(data, &e); err != nil {
 		i.d.log.Warn("entry of the order is passed over", "index", idx, "err", err)

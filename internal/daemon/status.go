@@ -46,6 +46,11 @@ func (d *daemon) status() (control.Status, error) {
 	if s.StoreSize, err = storeSize(d.opts.Home); err != nil {
 		return s, err
 	}
+	for _, i := range d.all() {
+		if c, ok := i.compactor.told(); ok {
+			s.Checkpoints = append(s.Checkpoints, c)
+		}
+	}
 	s.Health = d.health(space)
 	s.Damage = d.damage()
 	s.Sentence = control.Sentence(s)
