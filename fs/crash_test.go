@@ -2,14 +2,19 @@ package fs
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
 )
 
 // How the machine may die.
@@ -165,9 +170,9 @@ func (c *crashRun) step() {
 			f.floors = append(f.floors, floor{op, f.closed, power})
 		}
 	}
-	also := c.rng.IntN(12)
-	if also < 5 {
-		c.did("%s", [...]string{"seal", "commit", "collect", "flush", "quiet"}[also])
+	also := c.rng.IntN(14)
+	if also < 7 {
+		c.did("%s", [...]string{"seal", "commit", "collect", "flush", "quiet", "retire", "checkpoint"}[also])
 	}
 	switch also {
 	case 0:
@@ -189,6 +194,13 @@ func (c *crashRun) step() {
 		for _, f := range c.names {
 			c.versionMade(f, op)
 		}
+	case 5: // what was replaced is older than an hour
+		c.clock.forward(2 * time.Hour)
+		_, err := c.fs.Retire(time.Time{}, false, noPause)
+		c.must(err)
+		c.collect()
+	case 6:
+		c.checkpoint()
 	}
 	m := map[string]*crashFile{}
 	for k, v := range c.names {
@@ -299,6 +311,22 @@ func (c *crashRun) survive(disk *vfs.MemFS, d death, from int) {
 	r.reopen()
 	read()
 	c.judge(got, d, from)
+}
+
+// checkpoint makes one of what is committed, and lets go of it.
+func (c *crashRun) checkpoint() {
+	c.Helper()
+	v := c.volume()
+	p, err := v.log.Prefix()
+	if errors.Is(err, eventlog.ErrUnsettled) {
+		return
+	}
+	c.must(err)
+	defer p.Close()
+	defer c.blocks.Hold()()
+	_, _, err = p.Checkpoint(context.Background(), c.blocks, v.sealer, nil, noPause)
+	c.must(err)
+	c.must(c.blocks.Sync())
 }
 
 func (c *crashRun) judge(got map[string][]byte, d death, from int) {
