@@ -198,3 +198,29 @@ func (s *factScan) settle(at bool) {
 }
 
 func (s *factScan) close() error { return errors.Join(s.err, s.it.Close()) }
+
+// FormerBelow is Former for all keys that begin with prefix: in the order of the keys, and of each oldest first. The slices are valid during
+// the call only.
+func (l *Log) FormerBelow(prefix []byte, fn func(key []byte, until Moment, val []byte, ok bool) bool) error {
+	from := appendFactsOf(nil, l.ks, prefix)
+	it, err := l.db().NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(from)})
+	if err != nil {
+		return err
+	}
+	var key []byte
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		var rec []byte
+		if rec, err = it.ValueAndErr(); err != nil {
+			break
+		}
+		var m Moment
+		if key, m, err = splitFactKey(key[:0], it.Key()[len(l.ks.prefix)+1:]); err != nil {
+			break
+		}
+		val, was := factValue(rec)
+		if !fn(key, m, val, was) {
+			break
+		}
+	}
+	return errors.Join(err, it.Close())
+}

@@ -114,6 +114,35 @@ func pastOnce(t *testing.T, seed uint64) {
 			t.Fatalf("seed %d: at moment %d of %d the state is\n%swant\n%s", seed, i, len(history), got, h.state)
 		}
 	}
+	r.sameFacts(t)
+}
+
+// sameFacts checks that FormerBelow tells of each key what Former does.
+func (r *replica) sameFacts(t *testing.T) {
+	t.Helper()
+	facts := map[string][]string{}
+	fact := func(until Moment, val []byte, ok bool) string { return fmt.Sprintf("%v %t %x", until, ok, val) }
+	last := []byte{}
+	err := r.FormerBelow(nil, func(key []byte, until Moment, val []byte, ok bool) bool {
+		if bytes.Compare(last, key) > 0 {
+			t.Fatalf("key %x comes after %x", key, last)
+		}
+		last = bytes.Clone(key)
+		facts[string(key)] = append(facts[string(key)], fact(until, val, ok))
+		return true
+	})
+	if err != nil || len(facts) == 0 {
+		t.Fatalf("%d keys have facts: %v", len(facts), err)
+	}
+	for key, want := range facts {
+		n := len(want)
+		if err := r.Former([]byte(key), func(until Moment, val []byte, ok bool) bool {
+			n--
+			return n >= 0 && fact(until, val, ok) == want[n]
+		}); err != nil || n != 0 {
+			t.Fatalf("key %x: Former and FormerBelow differ at %d: %v", key, n, err)
+		}
+	}
 }
 
 // A scan of the past agrees with the whole of it, whatever the prefix and the beginning, on keys that contain zeros and each other.
