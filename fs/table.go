@@ -160,6 +160,21 @@ func (t *table) release(n *Node) {
 	t.dropIdleLocked(n)
 }
 
+// isKnown reports whether the kernel may know n, which who asks holds.
+func (t *table) isKnown(n *Node) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.lookups > 1
+}
+
+// isHeld reports whether somebody still holds what a file was when it lost its last name.
+func (t *table) isHeld(v *Volume, file tree.FileID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, ok := t.byID[nodeIDOf(v, file)]
+	return ok && n.unnamed && n.vol == v && n.file == file
+}
+
 // dropIdle removes n if the kernel has forgotten it and no edit goes on.
 func (t *table) dropIdle(n *Node) {
 	t.mu.Lock()

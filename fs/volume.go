@@ -195,6 +195,7 @@ const (
 	localChunk     = 'K' // FileID, offset (8), : bytes of the journal
 	localTreeKeys  = 'T' // the device-local tree's state
 	localVolume    = 'V' // VolumeID: it has been opened; in a home volume
+	localRestored  = 'Z' // when the last restore began and ended
 	localExpired   = 'X' // VersionID: its bytes are not kept any more
 	localRetention = 'R' // retentionRecord
 )
