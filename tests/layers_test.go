@@ -102,14 +102,15 @@ var owners = map[string]string{
 	"github.com/cockroachdb/pebble/v2":     "internal/store ipld eventlog raftstore fs internal/daemon",
 	"github.com/cockroachdb/pebble/v2/vfs": "internal/store identity ipld eventlog raftstore backup fs internal/daemon internal/sim",
 
-	"github.com/cespare/xxhash/v2":     "eventlog fs/tree",
-	"github.com/fxamacker/cbor/v2":     "internal/dagcbor",
-	"github.com/klauspost/compress":    "ipld eventlog",
-	"github.com/PlakarKorp/":           "ipld",
-	"github.com/spf13/cobra":           "cmd/rhizome",
-	"golang.org/x/term":                "cmd/rhizome",
-	"gopkg.in/natefinch/lumberjack.v2": "cmd/rhizome",
-	"golang.org/x/sys":                 "fs/mount internal/store internal/control internal/daemon cmd/rhizome",
+	"github.com/cespare/xxhash/v2":         "eventlog fs/tree",
+	"github.com/fxamacker/cbor/v2":         "internal/dagcbor",
+	"github.com/klauspost/compress":        "ipld eventlog",
+	"github.com/PlakarKorp/":               "ipld",
+	"github.com/rogpeppe/go-internal/diff": "internal/daemon",
+	"github.com/spf13/cobra":               "cmd/rhizome",
+	"golang.org/x/term":                    "cmd/rhizome",
+	"gopkg.in/natefinch/lumberjack.v2":     "cmd/rhizome",
+	"golang.org/x/sys":                     "fs/mount internal/store internal/control internal/daemon cmd/rhizome",
 }
 
 // testOwners is which tests may import a library beyond its owners.

@@ -108,11 +108,14 @@ func resolve(path string) (control.Name, error) {
 	if err != nil {
 		return "", err
 	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		return control.Name(real), nil
+	gone := "" // what is not there any more, or can't be followed
+	for dir := abs; ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return control.Name(filepath.Join(real, gone)), nil
+		}
+		if dir == filepath.Dir(dir) {
+			return control.Name(abs), nil
+		}
+		gone = filepath.Join(filepath.Base(dir), gone)
 	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
-		return control.Name(filepath.Join(dir, filepath.Base(abs))), nil
-	}
-	return control.Name(abs), nil
 }

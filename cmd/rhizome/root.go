@@ -39,6 +39,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON: one object, or for lists one object a line")
 	root.AddCommand(
 		newMount(a), newUnmount(a), newStatus(a), newLog(a), newIdentity(a),
+		newHistory(a), newRestore(a), newUndo(a), newDiff(a),
 		newRetention(a), newGC(a), newBackup(a), newRecover(a),
 		newDoctor(a), newVerify(a), newService(a), newVersion(a),
 	)

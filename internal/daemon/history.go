@@ -250,6 +250,10 @@ func (d *daemon) describeOp(s *source, op tree.Op, le *control.LogEntry) {
 	case tree.Unlink:
 		le.What, le.Path = "remove", at(op.Parent, op.Name)
 	case tree.Rename:
+		if op.From == op.To && string(op.OldName) == string(op.NewName) { // only what has lost its name gets the same one
+			le.What, le.Path = "restore", at(op.To, op.NewName)
+			break
+		}
 		le.What, le.Path, le.To = "rename", at(op.From, op.OldName), at(op.To, op.NewName)
 	case tree.Exchange:
 		le.What, le.Path, le.To = "exchange", at(op.DirA, op.NameA), at(op.DirB, op.NameB)

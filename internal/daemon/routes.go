@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -32,6 +31,10 @@ func (d *daemon) routes() *control.Server {
 	control.Handle(s, control.IdentityList, func(context.Context, struct{}) ([]control.Identity, error) {
 		return d.identities(), nil
 	})
+	control.HandleStream(s, control.HistoryRoute, d.versions)
+	control.HandleStream(s, control.RestoreRoute, d.restore)
+	control.HandleStream(s, control.UndoRoute, d.undo)
+	control.HandleStream(s, control.DiffRoute, d.difference)
 	control.Handle(s, control.IdentityNew, d.newIdentity)
 	control.Handle(s, control.GCRoute, d.tidier.gc)
 	control.Handle(s, control.RetentionRoute, d.retention)
@@ -67,13 +70,9 @@ func (d *daemon) saveKeys(k *identity.Keyring) error {
 
 // where says what a path inside the mount belongs to.
 func (d *daemon) where(_ context.Context, q control.WhereRequest) (control.Where, error) {
-	rel, err := filepath.Rel(d.conn.Dir(), string(q.Path))
-	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
-		return control.Where{}, control.Fail(control.NotFound, fmt.Errorf("%s is not inside %s", q.Path, d.conn.Dir()), "name a path in the mount")
-	}
-	var path []string
-	if rel != "." {
-		path = strings.Split(rel, "/")
+	path, err := d.inMount(q.Path)
+	if err != nil {
+		return control.Where{}, err
 	}
 	vol, ident, name, below, ok := d.fs.Where(path)
 	if !ok {

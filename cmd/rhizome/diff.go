@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/when"
+)
+
+func newDiff(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff PATH TIME [TIME]",
+		Short: "List what was added, removed, changed and renamed at and below PATH since a time, or between two",
+		Long: `List which names at and below PATH were added, removed, changed (their content), renamed, or given other attributes between the
+first TIME and the second, or now. TIME is ` + when.Forms + `.
+For what is in the files, compare them: diff -r PATH/.at/TIME PATH`,
+		Args: argsBetween(2, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			now := time.Now()
+			from, err := when.Parse(args[1], now)
+			if err != nil {
+				return asUsage(err)
+			}
+			q := control.DiffRequest{From: from}
+			if len(args) == 3 {
+				to, err := when.Parse(args[2], now)
+				if err != nil {
+					return asUsage(err)
+				}
+				q.To = &to
+			}
+			if q.Path, err = resolve(args[0]); err != nil {
+				return err
+			}
+			return a.diff(cmd.Context(), q)
+		},
+	}
+}
+
+func (a *app) diff(ctx context.Context, q control.DiffRequest) error {
+	w := bufio.NewWriterSize(a.out, 64<<10)
+	lines := &output{stdio: a.stdio, json: a.json}
+	lines.out = w
+	err := a.ask(ctx, func(c *control.Client) error {
+		return control.Follow(ctx, c, control.DiffRoute, q, func(d control.Difference) error {
+			if lines.json {
+				return lines.object(d)
+			}
+			_, err := fmt.Fprintln(w, diffLine(d))
+			return err
+		})
+	})
+	return errors.Join(err, w.Flush())
+}
+
+// diffLine is d for a person.
+func diffLine(d control.Difference) string {
+	s := fmt.Sprintf("%-10s %s", d.What, d.Path)
+	if d.From != "" {
+		s = fmt.Sprintf("%-10s %s -> %s", d.What, d.From, d.Path)
+	}
+	switch {
+	case d.Was != nil && d.Bytes != nil:
+		s += fmt.Sprintf(" (%s, was %s)", size(*d.Bytes), size(*d.Was))
+	case d.Bytes != nil && d.What != "renamed" && d.What != "attributes":
+		s += fmt.Sprintf(" (%s)", size(*d.Bytes))
+	}
+	return s
+}
