@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -497,4 +498,75 @@ func TestSnapshotsInAt(t *testing.T) {
 	r.must(err)
 	r.expect(late, "f", []byte("three"))
 	r.missing(at, "early")
+}
+
+// While a file goes to and fro between two directories, every view shows it in one of them, however long somebody looks; and of all the
+// looking nothing is left.
+func TestViewsHoldStill(t *testing.T) {
+	r := newRig(t)
+	dirs := [2]NodeID{r.mkdir(r.vol, "x"), r.mkdir(r.vol, "y")}
+	r.put(dirs[0], "f", []byte("here"))
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	look := func(name string) error {
+		at, err := r.fs.Lookup(r.vol, atName)
+		if err != nil {
+			return err
+		}
+		defer r.fs.Forget(at.Node, 1)
+		then, err := r.fs.Lookup(at.Node, name)
+		if err != nil {
+			return err
+		}
+		defer r.fs.Forget(then.Node, 1)
+		for range 20 {
+			count := 0
+			for _, dir := range []string{"x", "y"} {
+				d, err := r.fs.Lookup(then.Node, dir)
+				if err != nil {
+					return err
+				}
+				f, err := r.fs.Lookup(d.Node, "f")
+				if err == nil {
+					count++
+					r.fs.Forget(f.Node, 1)
+				}
+				r.fs.Forget(d.Node, 1)
+			}
+			if count != 1 {
+				return fmt.Errorf("the file is there %d times", count)
+			}
+		}
+		return nil
+	}
+	errs := make(chan error, 3)
+	for i := range 3 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := look(fmt.Sprintf("%ds", (n+i)%2)); err != nil && !errors.Is(err, ErrNotExist) {
+					errs <- err
+					return
+				}
+				r.clock.forward(10 * time.Second)
+			}
+		})
+	}
+	for i := range 200 {
+		r.must(r.fs.Rename(dirs[i%2], "f", dirs[1-i%2], "f", 0))
+	}
+	close(done)
+	wg.Wait()
+	select {
+	case err := <-errs:
+		t.Fatal(err)
+	default:
+	}
+	if p := r.fs.past; len(p.nodes)+len(p.moved) != 0 {
+		t.Fatalf("%d nodes are left", len(p.nodes))
+	}
 }

@@ -113,7 +113,7 @@ func (r *rig) remembers(dir NodeID, seen []moment, every int) {
 		r.sameDump(nameOf(m.at), r.dump(then), m.saw)
 		r.fs.Forget(then, 1)
 	}
-	if p := r.fs.past; len(p.nodes)+len(p.byKey)+len(p.views) != 0 {
+	if p := r.fs.past; len(p.nodes)+len(p.moved)+len(p.views) != 0 {
 		r.Fatalf("%d nodes and %d views of the past are left", len(p.nodes), len(p.views))
 	}
 }
@@ -218,7 +218,7 @@ func TestPastGoesStale(t *testing.T) {
 	r.fs.Forget(old, 1)
 	r.fs.Forget(dir, 1)
 	r.done(n)
-	if p := r.fs.past; len(p.nodes)+len(p.byKey)+len(p.views) != 0 {
+	if p := r.fs.past; len(p.nodes)+len(p.moved)+len(p.views) != 0 {
 		t.Fatal("nodes are left")
 	}
 }

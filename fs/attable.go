@@ -1,7 +1,7 @@
 package fs
 
 import (
-	"math/rand/v2"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +22,9 @@ type pastNode struct {
 	attr Attr // of a .at: but for its times
 	what pastInode
 
-	lookups uint64 // guarded by pastTable.mu: the kernel's references
+	// Guarded by pastTable.mu.
+	lookups  uint64 // the kernel's references
+	outdated bool   // its key leads to another node, or to none
 
 	mu     sync.Mutex
 	opened *pastOpen // guarded by mu; nil: nobody has it open
@@ -45,9 +47,12 @@ type pastKey struct {
 // pastTable holds the nodes of the past and the views that they are in.
 //
 // A directory is one node in each view, though others may show the same of it: the kernel knows one name of each directory.
+//
+// INVARIANT: a key that has a node, which is not outdated, leads to it by its number (numberOf) or, where another node has that, by moved.
 type pastTable struct {
 	fs        *FS
 	clock     func() time.Time // the logs'
+	seed      maphash.Seed
 	snapshots atomic.Pointer[Snapshots]
 	changed   atomic.Int64 // when the list of snapshots changed
 
@@ -55,19 +60,40 @@ type pastTable struct {
 
 	mu    sync.Mutex
 	nodes map[NodeID]*pastNode
-	byKey map[pastKey]*pastNode
+	moved map[pastKey]*pastNode
 	views map[viewKey]*view // what the names in each .at stand for, while they are in use
 	sweep int               // how many views there are when those that are not in use are looked for
-	next  NodeID
 }
 
 func newPastTable(f *FS, clock func() time.Time) *pastTable {
 	t := &pastTable{
-		fs: f, clock: clock, nodes: map[NodeID]*pastNode{}, byKey: map[pastKey]*pastNode{}, views: map[viewKey]*view{}, sweep: sweepViews,
-		next: NodeID(rand.Uint64()), // a handle of an earlier mount shall not lead to another file of the past
+		fs: f, clock: clock, nodes: map[NodeID]*pastNode{}, moved: map[pastKey]*pastNode{}, views: map[viewKey]*view{}, sweep: sweepViews,
+		seed: maphash.MakeSeed(), // so that a handle of an earlier mount leads to no other file of the past
 	}
 	t.changed.Store(f.now().UnixNano())
 	return t
+}
+
+// numberOf is the number of a key's node, unless another node has it.
+func (t *pastTable) numberOf(key pastKey) NodeID {
+	view := uint64(0)
+	if key.view != nil {
+		view = key.view.number
+	}
+	return pastBit | NodeID(maphash.Comparable(t.seed, struct {
+		view uint64
+		vol  *Volume
+		file tree.FileID
+	}{view, key.vol, key.file}))
+}
+
+// ofLocked finds the node of a key if there is one. The caller holds t.mu.
+func (t *pastTable) ofLocked(key pastKey) (*pastNode, bool) {
+	if n, ok := t.nodes[t.numberOf(key)]; ok && n.key == key && !n.outdated {
+		return n, true
+	}
+	n, ok := t.moved[key]
+	return n, ok
 }
 
 // get returns the node that the kernel means. The view that it is of is in use.
@@ -85,7 +111,7 @@ func (t *pastTable) get(id NodeID) (*pastNode, error) {
 // refer counts a reference of the kernel of a node, if there is one.
 func (t *pastTable) refer(key pastKey) (Entry, bool) {
 	t.mu.Lock()
-	n, ok := t.byKey[key]
+	n, ok := t.ofLocked(key)
 	if ok {
 		n.lookups++
 	}
@@ -99,19 +125,25 @@ func (t *pastTable) refer(key pastKey) (Entry, bool) {
 // enter makes n known, unless another node of its key is, and counts a reference of the kernel.
 func (t *pastTable) enter(n *pastNode) Entry {
 	t.mu.Lock()
-	if other, ok := t.byKey[n.key]; ok {
+	if other, ok := t.ofLocked(n.key); ok {
 		n = other
 	} else {
-		for n.id = t.next | pastBit; t.nodes[n.id] != nil; n.id = t.next | pastBit {
-			t.next++
-		}
-		t.next++
-		t.nodes[n.id], t.byKey[n.key] = n, n
-		t.holdLocked(n.key.view)
+		t.addLocked(n)
 	}
 	n.lookups++
 	t.mu.Unlock()
 	return t.entry(n)
+}
+
+// addLocked gives n a number. The caller holds t.mu.
+func (t *pastTable) addLocked(n *pastNode) {
+	n.id = t.numberOf(n.key)
+	for t.nodes[n.id] != nil {
+		n.id = (n.id + 1) | pastBit
+		t.moved[n.key] = n
+	}
+	t.nodes[n.id] = n
+	t.holdLocked(n.key.view)
 }
 
 func (t *pastTable) entry(n *pastNode) Entry {
@@ -141,9 +173,7 @@ func (t *pastTable) forget(id NodeID, count uint64) {
 		return
 	}
 	delete(t.nodes, id)
-	if t.byKey[n.key] == n {
-		delete(t.byKey, n.key)
-	}
+	t.unmoveLocked(n)
 	t.releaseLocked(n.key.view)
 }
 
@@ -151,7 +181,13 @@ func (t *pastTable) forget(id NodeID, count uint64) {
 func (t *pastTable) outdate(n *pastNode) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byKey[n.key] == n {
-		delete(t.byKey, n.key)
+	n.outdated = true
+	t.unmoveLocked(n)
+}
+
+// unmoveLocked takes n out of moved. The caller holds t.mu.
+func (t *pastTable) unmoveLocked(n *pastNode) {
+	if t.moved[n.key] == n {
+		delete(t.moved, n.key)
 	}
 }

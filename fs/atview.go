@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type viewKey struct {
 // A view is a directory as it was at one time, with all that was below it. Nil is what a .at itself is in.
 type view struct {
 	table    *pastTable
+	number   uint64 // drawn
 	key      viewKey
 	at       time.Time
 	relative bool // the name stands for another time when it is not used for a while
@@ -56,7 +58,7 @@ func (t *pastTable) open(key viewKey) (*view, error) {
 	if err != nil {
 		return nil, ErrNotExist
 	}
-	v := &view{table: t, key: key, at: at, relative: !later.Equal(at)}
+	v := &view{table: t, number: rand.Uint64(), key: key, at: at, relative: !later.Equal(at)}
 	if at.After(now) || !v.relative && at.Equal(now) { // what is yet to come may still belong to it
 		return nil, ErrNotExist
 	}
@@ -86,7 +88,7 @@ func (t *pastTable) openSnapshot(key viewKey) (*view, error) {
 	if old, ok := t.views[key]; ok && old.snapshot == m {
 		return old, nil
 	}
-	return &view{table: t, key: key, at: m.When(), snapshot: m}, nil
+	return &view{table: t, number: rand.Uint64(), key: key, at: m.When(), snapshot: m}, nil
 }
 
 // use says that a view is in use now.
