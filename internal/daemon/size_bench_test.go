@@ -40,10 +40,20 @@ func BenchmarkStart(b *testing.B) {
 // forgotten. It reports bytes a file beyond a tenth of them: what lives, and what the process has resident with the garbage
 // collector set as the daemon sets it.
 func BenchmarkNodes(b *testing.B) {
+	benchmarkNodes(b, func(s *sized) {})
+}
+
+// BenchmarkPastNodes is BenchmarkNodes for the files as they were a moment ago.
+func BenchmarkPastNodes(b *testing.B) {
+	benchmarkNodes(b, func(s *sized) { s.vol = s.look(b, s.look(b, s.vol, ".at"), nameOf(time.Now())) })
+}
+
+func benchmarkNodes(b *testing.B, goThere func(s *sized)) {
 	home := manyAt(b)
 	for b.Loop() {
 		d := opened(b, home)
 		s := &sized{d: d, vol: volume(b, d, "v")}
+		goThere(s)
 		s.adopt(b, *manyFiles)
 		few := *manyFiles / 10
 		defer debug.SetGCPercent(debug.SetGCPercent(50))
