@@ -9,18 +9,23 @@ import (
 // sealLook is how often SealAll looks whether sealing has come to its end.
 const sealLook = 10 * time.Millisecond
 
-// SealAll ends the edits that go on, as a quiet second would, and returns when the bytes of all that was closed before are in the
-// block store, and their events may leave. Run must be at work. What can't be sealed (see letGo) is not waited for: Damaged
-// lists it. It returns ctx's error, or what keeps an edit from ending.
-func (f *FS) SealAll(ctx context.Context) error {
+// EndEdits ends the edits that go on, as a quiet second would.
+func (f *FS) EndEdits() error {
 	var failed error
 	for _, n := range f.table.edits() {
 		if err := f.endEdit(n, false); err != nil && !errors.Is(err, ErrNotExist) {
 			failed = errors.Join(failed, err)
 		}
 	}
-	if failed != nil {
-		return failed
+	return failed
+}
+
+// SealAll ends the edits that go on, as EndEdits does, and returns when the bytes of all that was closed before are in the
+// block store, and their events may leave. Run must be at work. What can't be sealed (see letGo) is not waited for: Damaged
+// lists it. It returns ctx's error, or what keeps an edit from ending.
+func (f *FS) SealAll(ctx context.Context) error {
+	if err := f.EndEdits(); err != nil {
+		return err
 	}
 	var waits []*pending
 	for _, v := range f.allVolumes() {

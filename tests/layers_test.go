@@ -31,6 +31,7 @@ var edges = map[string]string{
 	"ipld":           "internal/dagcbor internal/report internal/store",
 	"ipld/ipfs":      "ipld",
 	"ipld/storetest": "ipld",
+	"ipld/unixfs":    "ipld",
 	"ipld/table":     "ipld",
 
 	"eventlog": "identity ipld ipld/table internal/dagcbor internal/report internal/store",
@@ -42,11 +43,12 @@ var edges = map[string]string{
 
 	"fs/snapshot": "fs/tree eventlog identity ipld internal/dagcbor",
 
-	"fs":       "fs/snapshot fs/tree eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
-	"fs/mount": "fs internal/when",
+	"fs":        "fs/snapshot fs/tree eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"fs/export": "fs fs/snapshot eventlog ipld ipld/unixfs",
+	"fs/mount":  "fs internal/when",
 
 	// The only wiring.
-	"internal/daemon": "internal/compaction ipld/table internal/control fs/mount fs fs/snapshot fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
+	"internal/daemon": "internal/compaction ipld/table internal/control fs/mount fs/export fs fs/snapshot fs/tree raftstore backup sync eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
 	"cmd/rhizome":     "internal/daemon internal/control internal/when",
 
 	// All but cmd; only tests import it.
@@ -73,8 +75,8 @@ var owners = map[string]string{
 	"github.com/hanwen/go-fuse/v2": "fs/mount",
 
 	// The types of IPLD, and what walks, packs and stores them.
-	"github.com/ipfs/":                     "ipld ipld/ipfs",
-	"github.com/ipld/":                     "ipld ipld/ipfs",
+	"github.com/ipfs/":                     "ipld ipld/ipfs ipld/unixfs",
+	"github.com/ipld/":                     "ipld ipld/ipfs ipld/unixfs",
 	"github.com/multiformats/go-multihash": "ipld ipld/ipfs",
 	"github.com/multiformats/go-multibase": "identity internal/leakcheck",
 
@@ -110,7 +112,7 @@ var owners = map[string]string{
 	"github.com/spf13/cobra":               "cmd/rhizome",
 	"golang.org/x/term":                    "cmd/rhizome",
 	"gopkg.in/natefinch/lumberjack.v2":     "cmd/rhizome",
-	"golang.org/x/sys":                     "fs/mount internal/store internal/control internal/daemon cmd/rhizome",
+	"golang.org/x/sys":                     "fs/mount fs/export internal/store internal/control internal/daemon cmd/rhizome",
 }
 
 // testOwners is which tests may import a library beyond its owners.

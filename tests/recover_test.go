@@ -64,11 +64,11 @@ func plantKinds(t testing.TB, dir string) {
 	write(t, in("empty"), nil)
 	write(t, in("small"), []byte("a few bytes"))
 	write(t, in("medium"), []byte(strings.Repeat("medium ", 10_000)))
-	write(t, in("large"), []byte(strings.Repeat("a larger one, of several sections ", 400_000)))
+	write(t, in("large"), []byte(strings.Repeat("a larger one, of several chunks ", 60_000)))
 	sparse, err := os.Create(in("sparse"))
 	must(err)
-	_, err = sparse.WriteAt([]byte("far away"), 50<<20)
-	must(err, sparse.Truncate(64<<20), sparse.Close())
+	_, err = sparse.WriteAt([]byte("far away"), 5<<20)
+	must(err, sparse.Truncate(8<<20), sparse.Close())
 	must(os.Mkdir(in("dir"), 0o751), os.Mkdir(in("dir/below"), 0o700), os.Symlink("../small", in("dir/link")),
 		os.Symlink("nowhere", in("dangling")), os.Link(in("small"), in("dir/hard")), syscall.Mkfifo(in("fifo"), 0o620),
 		os.WriteFile(in("dir/name with \n and \xff"), []byte("odd"), 0o600))

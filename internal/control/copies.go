@@ -5,6 +5,7 @@ import "time"
 // The routes of what is copied out of a store.
 const (
 	BackupRoute StreamRoute[BackupRequest, BackupEvent] = "POST /v1/backup"
+	ExportRoute StreamRoute[ExportRequest, ExportEvent] = "POST /v1/export"
 )
 
 // Progress is how far something long has come.
@@ -62,4 +63,36 @@ type BackupCheck struct {
 	Parts  int      `json:"parts"` // identities
 	Bytes  int64    `json:"bytes"`
 	Faults []string `json:"faults"`
+}
+
+// An ExportRequest asks for a part of the tree to be copied, in the clear: to Dir as ordinary files, or to File as UnixFS in a CAR.
+type ExportRequest struct {
+	Path Name   `json:"path"`         // absolute, in the mount
+	At   string `json:"at,omitempty"` // a time, or a snapshot's name; "": now, or as Path says
+	Dir  Name   `json:"dir,omitempty"`
+	File Name   `json:"file,omitempty"`
+}
+
+// An ExportEvent is either how far it has come, or, last, what was done.
+type ExportEvent struct {
+	Progress *Progress     `json:"progress,omitempty"`
+	Result   *ExportResult `json:"result,omitempty"`
+}
+
+// An ExportResult says what was exported.
+type ExportResult struct {
+	Path        Name     `json:"path"`
+	To          Name     `json:"to"`
+	Root        string   `json:"root,omitempty"` // the root's CID, of a CAR
+	Files       int64    `json:"files"`          // names, of directories too
+	Bytes       int64    `json:"bytes"`          // of contents
+	Missed      []Missed `json:"missed,omitempty"`
+	MissedCount int64    `json:"missed_count,omitempty"`
+	Damaged     bool     `json:"damaged,omitempty"` // some of it was, because the store is
+}
+
+// A Missed is something that was not exported, or not all of it.
+type Missed struct {
+	Path Name   `json:"path"`
+	Why  string `json:"why"`
 }

@@ -28,6 +28,9 @@ func (d *daemon) routes() *control.Server {
 		return d.backup(ctx, q, telling(out))
 	})
 	control.HandleStream(s, control.VerifyRoute, d.verify)
+	control.HandleStream(s, control.ExportRoute, func(ctx context.Context, q control.ExportRequest, out *control.Stream[control.ExportEvent]) error {
+		return d.export(ctx, d.conn.Dir(), q, telling(out))
+	})
 	control.Handle(s, control.IdentityList, func(context.Context, struct{}) ([]control.Identity, error) {
 		return d.identities(), nil
 	})

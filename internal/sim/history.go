@@ -58,7 +58,6 @@ func (w *world) live() {
 		}
 	}
 	w.accidents()
-	w.saveSometime()
 	w.run(w.plan.length)
 	w.finish()
 	for _, r := range w.replicas {

@@ -101,7 +101,7 @@ func (r *replica) start() {
 	r.log, err = eventlog.Open(eventlog.Options{
 		Store: r.st, Volume: w.volume, Feed: r.feed(), Sign: r.keyring.Sign, Keys: w.keys,
 		Member:  func(d identity.DeviceID) bool { return w.members[d] },
-		Reducer: reducer{tree.New(), r}, Rand: r.entropy, Now: func() time.Time { return time.Unix(0, w.clock()) },
+		Reducer: reducer{tree.New(), r}, Rand: r.entropy,
 	})
 	w.must(r.name+" starts", err)
 	r.life++

@@ -27,7 +27,6 @@ type world struct {
 	closed    []*closed
 	quiet     bool // nobody edits any more, and nothing breaks
 	copied    bool // a store was copied or restored
-	saved     []savepoint
 }
 
 // epoch is the time of day at which every history begins.

@@ -1,0 +1,8 @@
+// Package export copies a part of the tree out of a file system, as it was at one moment: to ordinary files, or to a CAR file.
+//
+// A [Tree] is what is copied: it is read through .at, so it does not change, whatever is written meanwhile. It is read as the mount
+// would show it, one directory after the other, and nothing of it is kept in memory but the names of hard links.
+//
+// What is written has another name until it is whole and on the disk; then it is renamed. An error, an interruption or a full disk
+// leave nothing behind; a process that is killed leaves a file or directory whose name begins with ".rhizome-export-".
+package export

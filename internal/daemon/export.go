@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/fs"
+	"github.com/rhizome-fs/rhizome/fs/export"
+	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// tellEvery is how often progress is told.
+const tellEvery = 100 * time.Millisecond
+
+// maxMissed is how many files are named that were not exported as a whole.
+const maxMissed = 100
+
+// Export is the route's work for a store that no daemon serves. Paths are below base as they would be below a mount.
+func Export(ctx context.Context, o Options, base string, q control.ExportRequest, tell func(control.ExportEvent) error) error {
+	return offline(ctx, o, func(d *daemon) error { return d.export(ctx, base, q, tell) })
+}
+
+// export copies a part of the tree, which is below base, to ordinary files or a CAR.
+func (d *daemon) export(ctx context.Context, base string, q control.ExportRequest, tell func(control.ExportEvent) error) error {
+	target := string(q.Dir + q.File)
+	if err := d.outside(target); err != nil {
+		return err
+	}
+	path, err := components(base, string(q.Path))
+	if err != nil {
+		return err
+	}
+	if err := d.fs.EndEdits(); err != nil { // else they are not of the present yet
+		return err
+	}
+	at := q.At
+	if at == "" && !slices.Contains(path, ".at") { // not "now": it stands for one moment for a while
+		at = time.Now().UTC().Format(time.RFC3339Nano)
+	}
+	t, err := export.Open(ctx, d.fs, path, at)
+	if err != nil {
+		return explainExport(err, target)
+	}
+	defer t.Close()
+	count, err := t.Count()
+	if err != nil {
+		return explainExport(err, target)
+	}
+	e := &exporting{ctx: ctx, tell: tell, p: control.Progress{What: "exporting", Total: count.Bytes}}
+	e.res = control.ExportResult{Path: q.Path, To: control.Name(target), Files: count.Files, Bytes: count.Bytes}
+	if q.Dir != "" {
+		err = export.Dir(t, target, e.read, e.missed)
+	} else {
+		e.p.Total *= 2 // it is read twice
+		e.res.Root, err = export.Plain(t, target, e.read, func(path, why string) { e.missed(path, errors.New(why)) })
+	}
+	if err != nil {
+		return explainExport(err, target)
+	}
+	return tell(control.ExportEvent{Result: &e.res})
+}
+
+// components are the names from the mount's top to a path.
+func components(base, path string) ([]string, error) {
+	rel, err := filepath.Rel(base, path)
+	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+		return nil, control.Fail(control.NotFound, fmt.Errorf("%s is not inside %s", path, base), "name a path in the mount")
+	}
+	if rel == "." {
+		return nil, nil
+	}
+	return strings.Split(rel, string(filepath.Separator)), nil
+}
+
+// An exporting tells how far an export is.
+type exporting struct {
+	ctx  context.Context
+	tell func(control.ExportEvent) error
+	p    control.Progress
+	told time.Time
+	res  control.ExportResult
+}
+
+func (e *exporting) read(n int64) {
+	e.p.Done += n
+	if now := time.Now(); now.Sub(e.told) >= tellEvery {
+		e.told = now
+		p := e.p
+		_ = e.tell(control.ExportEvent{Progress: &p}) // who went is seen by the context
+	}
+}
+
+func (e *exporting) missed(path string, err error) {
+	e.res.MissedCount++
+	if len(e.res.Missed) < maxMissed {
+		e.res.Missed = append(e.res.Missed, control.Missed{Path: control.Name(path), Why: err.Error()})
+	}
+	if errors.Is(err, fs.ErrDamaged) {
+		e.res.Damaged = true
+	}
+}
+
+// explainExport gives an error of an export its code, and says what to do.
+func explainExport(err error, target string) error {
+	switch {
+	case errors.Is(err, export.ErrNotEmpty):
+		return control.Fail(control.Usage, err, "name a directory that is not there, or is empty; nothing was changed")
+	case errors.Is(err, fs.ErrStale):
+		return control.Fail(control.Failed, err, "retention has dropped what it was to be exported from: try again, or with another --at")
+	case errors.Is(err, fs.ErrDamaged), errors.Is(err, ipld.ErrDamaged):
+		return control.Fail(control.Damaged, err, "export what is whole with --dir; nothing is left of this one")
+	case errors.Is(err, fs.ErrNotExist):
+		return control.Fail(control.NotFound, err, "see what there is: rhizome status, and ls; what there was: ls .at/yesterday")
+	case errors.Is(err, syscall.ENOSPC):
+		return control.Fail(control.Failed, err, "the disk of "+target+" is full; nothing is left of the export")
+	}
+	return err
+}
