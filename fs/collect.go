@@ -12,7 +12,16 @@ import (
 // Collect drops blocks that nothing reaches: no version that the state or a before-image keeps, no edit that
 // goes on, no open file. It returns how many bytes that freed.
 func (f *FS) Collect(ctx context.Context) (int64, error) {
-	freed, err := f.blocks.Collect(ctx, f.reachable)
+	return f.collect(ctx, f.blocks.Collect)
+}
+
+// CollectHard is Collect for a disk that is nearly full: what it gives back may be little for its work.
+func (f *FS) CollectHard(ctx context.Context) (int64, error) {
+	return f.collect(ctx, f.blocks.CollectHard)
+}
+
+func (f *FS) collect(ctx context.Context, with func(context.Context, func(func(ipld.CID) error) error) (int64, error)) (int64, error) {
+	freed, err := with(ctx, f.reachable)
 	if err != nil {
 		return freed, fmt.Errorf("collect garbage: %w", err)
 	}

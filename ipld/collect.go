@@ -27,10 +27,20 @@ const maxSweep = 1024
 //
 // One collection runs at a time; Get, Put and Sync go on meanwhile.
 func (s *Segments) Collect(ctx context.Context, reachable func(yield func(CID) error) error) (freed int64, err error) {
+	return s.collect(ctx, reachable, 2)
+}
+
+// CollectHard is Collect for a disk that is nearly full: it rewrites every segment of which a sixteenth is dead. It needs room for a
+// segment's copy.
+func (s *Segments) CollectHard(ctx context.Context, reachable func(yield func(CID) error) error) (freed int64, err error) {
+	return s.collect(ctx, reachable, 16)
+}
+
+func (s *Segments) collect(ctx context.Context, reachable func(yield func(CID) error) error, part int64) (freed int64, err error) {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
 	defer s.hold((*young).beginOldest)()
-	c := &collection{s: s, ctx: ctx, marked: map[uint64]struct{}{}, skipped: map[segmentNumber]bool{}}
+	c := &collection{s: s, ctx: ctx, part: part, marked: map[uint64]struct{}{}, skipped: map[segmentNumber]bool{}}
 	if err := reachable(c.mark); err != nil {
 		return 0, fmt.Errorf("collect blocks: mark: %w", err)
 	}
@@ -68,6 +78,7 @@ func (s *Segments) Garbage(ctx context.Context, reachable func(yield func(CID) e
 type collection struct {
 	s       *Segments
 	ctx     context.Context
+	part    int64                  // a segment is rewritten if more than one part of so many is dead
 	marked  map[uint64]struct{}    // by the digest's beginning: who shares it with a live block lives
 	skipped map[segmentNumber]bool // hold a damaged block that is needed
 	freed   int64
@@ -190,7 +201,7 @@ func (c *collection) survey() (doomed []segmentNumber, more bool, err error) {
 		switch {
 		case c.skipped[n]:
 		case seg.wrong != "" && live[n] == 0, // nothing that is needed was lost
-			seg.wrong == "" && seg.size > int64(len(carHeader)) && 2*(live[n]+behind) < seg.size:
+			seg.wrong == "" && seg.size > int64(len(carHeader)) && c.part*(seg.size-live[n]-behind) > seg.size:
 			doomed = append(doomed, n)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
 const (
@@ -26,8 +27,10 @@ const (
 // A tidier keeps history within its retention and gives space back.
 type tidier struct {
 	d     *daemon
-	mu    sync.Mutex   // one run at a time
-	hurry atomic.Int32 // how many persons wait for one
+	left  []time.Duration    // historyLeft, but in tests
+	space func() store.Space // of the store's disk
+	mu    sync.Mutex         // one run at a time
+	hurry atomic.Int32       // how many persons wait for one
 	calls atomic.Uint64
 
 	said  sync.Mutex
@@ -45,7 +48,7 @@ func (t *tidier) run(ctx context.Context) error {
 		if clock.believed() < tidyEvery {
 			continue
 		}
-		if space := t.d.fs.Space(); space.Low {
+		if space := t.space(); space.Low {
 			if space.Free == 0 || time.Since(made) > tidyEvery {
 				t.makeRoom(ctx)
 				made = time.Now()
@@ -81,12 +84,15 @@ func (t *tidier) tell(did control.GCAnswer, err error) {
 	}
 }
 
-// steps are how much history is left, in turn, when the disk is nearly full.
-var steps = []time.Duration{365 * 24 * time.Hour, 90 * 24 * time.Hour, 30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour, time.Hour}
+// historyLeft is how much history is left, in turn, when the disk is nearly full.
+var historyLeft = []time.Duration{365 * 24 * time.Hour, 90 * 24 * time.Hour, 30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour, time.Hour}
 
 // makeRoom gives up history, the oldest first, until the disk is no longer nearly full, or only an hour of it is left.
 func (t *tidier) makeRoom(ctx context.Context) {
-	for _, left := range steps {
+	if t.space().Free == 0 { // what goes is noted first
+		t.d.st.GiveUpReserve()
+	}
+	for _, left := range t.left {
 		floor := time.Now().Add(-left)
 		did, err := t.tidy(ctx, floor, false)
 		if ctx.Err() != nil {
@@ -99,7 +105,7 @@ func (t *tidier) makeRoom(ctx context.Context) {
 			t.floor = floor
 			t.said.Unlock()
 		}
-		if err != nil || !t.d.fs.Space().Low {
+		if err != nil || !t.space().Low {
 			return
 		}
 	}
@@ -124,9 +130,12 @@ func (t *tidier) tidy(ctx context.Context, floor time.Time, dry bool) (control.G
 	if err != nil {
 		return a, fmt.Errorf("retention: %w", err)
 	}
-	if dry {
+	switch {
+	case dry:
 		a.Garbage, err = t.d.fs.Garbage(ctx)
-	} else {
+	case !floor.IsZero():
+		a.Freed, err = t.d.fs.CollectHard(ctx)
+	default:
 		a.Freed, err = t.d.fs.Collect(ctx)
 	}
 	return a, err
