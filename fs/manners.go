@@ -9,9 +9,9 @@ import (
 const (
 	// While programs call, sealing rests so many times as long as it worked, at most maxRest at a time and maxRests in all
 	// for a batch: they need the processors and the disk more, but it must come to its end.
-	restFactor = 3
+	restFactor = 9
 	minWork    = time.Millisecond / 2
-	maxRest    = 10 * time.Millisecond
+	maxRest    = 100 * time.Millisecond
 	maxRests   = 4 * time.Second
 )
 
