@@ -100,13 +100,18 @@ func (ch *chase) lap(db pebble.Reader, end LocalSeq, patches []func(State)) erro
 		return err
 	}
 	ch.next = end
-	for len(late) > 0 && !late[0].redo && !ch.touched.touches(late[0].undo) {
-		for _, im := range late[0].undo.images {
+	alone := 0
+	for alone < len(late) && !late[alone].redo && !ch.touched.touches(late[alone].undo) {
+		for _, im := range late[alone].undo.images {
 			o.renew(im.key)
 		}
-		late = late[1:]
+		alone++
 	}
-	return ch.again(late)
+	if err := ch.again(late[alone:]); err != nil {
+		return err
+	}
+	ch.c.correct(late[:alone], late[alone:])
+	return nil
 }
 
 // A latePatcher is the State of a patch that Amend made while the rebase was under way. What the rebase has changed is
@@ -136,7 +141,6 @@ func (ch *chase) again(late []*unit) error {
 			return err
 		}
 		ch.c.putUndo(u)
-		ch.c.correct(u)
 		ch.touched.add(u.before)
 		ch.touched.add(u.undo)
 	}

@@ -1,8 +1,6 @@
 package eventlog
 
 import (
-	"bytes"
-
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/rhizome-fs/rhizome/internal/store"
 )
@@ -15,16 +13,17 @@ const factsAtOnce = 4096
 type past struct {
 	l       *Log
 	moment  Moment // of the rebase
+	spread  bool   // each unit has a moment of its own
 	batch   *pebble.Batch
 	n       int
 	scratch []byte
 }
 
-// openPast begins a rebase's history. The caller holds l.mu.
-func (c *change) openPast() *past {
+// openPast begins the history of a rebase; nothing is undone by it if onlyNew. The caller holds l.mu.
+func (c *change) openPast(onlyNew bool) *past {
 	l := c.l
-	p := &past{l: l, moment: l.time.next(), batch: l.db().NewBatch()}
-	if !c.replay {
+	p := &past{l: l, moment: l.time.next(), spread: c.replay && onlyNew, batch: l.db().NewBatch()}
+	if !p.spread {
 		l.time.put(p.batch, l.ks, p.moment)
 		l.time.keep(p.moment)
 	}
@@ -51,9 +50,9 @@ func (p *past) flush() error {
 
 // remember writes what the rebase makes history: everything that it changes stood there until the moment at which it began. For history it
 // happens then at once, though programs see it when it has ended.
-func (ch *chase) remember(p *past, old, new []*unit) (err error) {
+func (ch *chase) remember(p *past, new []*unit) (err error) {
 	l := ch.c.l
-	if ch.c.replay && len(old) == 0 {
+	if p.spread {
 		err = p.putUnits(new)
 	} else {
 		ch.o.remember(l.reducer, func(c *cell) {
@@ -68,7 +67,8 @@ func (ch *chase) remember(p *past, old, new []*unit) (err error) {
 	return p.flush()
 }
 
-// putUnits writes the facts of units that were applied one after the other, each at the moment of its last event.
+// putUnits writes the facts of units that were applied one after the other, each at the moment of its last event. What a clock that was
+// ahead said is no later than now.
 func (p *past) putUnits(units []*unit) error {
 	l := p.l
 	l.mu.Lock()
@@ -77,7 +77,7 @@ func (p *past) putUnits(units []*unit) error {
 	for _, u := range units {
 		m.Time++
 		for _, e := range u.events {
-			m.Time = max(m.Time, e.Time)
+			m.Time = max(m.Time, min(e.Time, p.moment.Time))
 		}
 		for _, im := range u.undo.images {
 			if !l.reducer.Remembers(im.key, im.ok) {
@@ -93,27 +93,45 @@ func (p *past) putUnits(units []*unit) error {
 	return nil
 }
 
-// correct puts the facts of an unframed event that was done again into the batch, in place of those of the old order: the rebase
-// came before it.
-func (c *change) correct(u *unit) {
-	for _, im := range u.undo.images {
-		if c.l.reducer.Remembers(im.key, im.ok) {
-			putFact(c.batch, nil, c.l.ks, im.key, u.undo.moment, im.val, im.ok)
+// correct puts the facts of unframed events that were done again into the batch, in place of those of the old order: the rebase
+// came before them. All events of an Update have one moment, and its facts are what stood there before the first of them that changed a key;
+// alone are the events before, which were left alone.
+func (c *change) correct(alone, again []*unit) {
+	for len(again) > 0 {
+		m := again[0].undo.moment
+		n := 1
+		for n < len(again) && again[n].undo.moment == m {
+			n++
 		}
-	}
-	for _, im := range u.before.images {
-		if c.l.reducer.Remembers(im.key, im.ok) && !u.undo.changes(im.key) {
-			c.batch.Delete(appendFactKey(nil, c.l.ks, im.key, u.undo.moment), nil)
+		known := make(map[string]bool)
+		for i := len(alone) - 1; i >= 0 && alone[i].undo.moment == m; i-- {
+			for _, im := range alone[i].undo.images {
+				known[string(im.key)] = true
+			}
 		}
+		for _, u := range again[:n] {
+			for _, im := range u.undo.images {
+				c.correctFact(known, m, im, true)
+			}
+		}
+		for _, u := range again[:n] {
+			for _, im := range u.before.images {
+				c.correctFact(known, m, im, false)
+			}
+		}
+		again = again[n:]
 	}
 }
 
-// changes reports whether the unit changed key.
-func (u *undo) changes(key []byte) bool {
-	for _, im := range u.images {
-		if bytes.Equal(im.key, key) {
-			return true
-		}
+// correctFact puts that im stood behind its key until m or, if it was not changed then, takes away what says so.
+func (c *change) correctFact(known map[string]bool, m Moment, im image, changed bool) {
+	if known[string(im.key)] {
+		return
 	}
-	return false
+	known[string(im.key)] = true
+	if changed && c.l.reducer.Remembers(im.key, im.ok) {
+		putFact(c.batch, nil, c.l.ks, im.key, m, im.val, im.ok)
+	} else {
+		c.batch.Delete(appendFactKey(nil, c.l.ks, im.key, m), nil)
+	}
 }
