@@ -68,6 +68,38 @@ func (g Grid) Keeps(since, until int64) bool {
 	return ok && f >= since
 }
 
+// grids are which moments count, by eras, ascending: in those up to one, that no earlier grid is of, by its grid; in later ones all do. A grid that
+// was made while the clock was ahead says nothing of what came after it was set back.
+type grids []eraGrid
+
+type eraGrid struct {
+	_    struct{} `cbor:",toarray"`
+	Upto uint32
+	Grid Grid
+}
+
+// of returns the grid of an era.
+func (gs grids) of(era uint32) Grid {
+	for _, g := range gs {
+		if era <= g.Upto {
+			return g.Grid
+		}
+	}
+	return nil
+}
+
+// with returns grids by which a moment counts if it does by o, too, in all eras up to one.
+func (gs grids) with(o Grid, era uint32) grids {
+	is := make(grids, 0, len(gs)+1)
+	for _, g := range gs {
+		is = append(is, eraGrid{Upto: g.Upto, Grid: g.Grid.With(o)})
+	}
+	if n := len(is); n == 0 || is[n-1].Upto < era {
+		is = append(is, eraGrid{Upto: era, Grid: Grid(nil).With(o)})
+	}
+	return is
+}
+
 // With returns a grid in which a time counts if it does in both. It has no steps that say nothing.
 func (g Grid) With(o Grid) Grid {
 	all := append(slices.Clone(g), o...)

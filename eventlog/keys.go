@@ -23,7 +23,7 @@ const (
 	kindMarks     = 'a' // -> marks
 	kindFact      = 'y' // the reducer's key, escaped; moment -> what the key had until then
 	kindEra       = 'r' // number -> era
-	kindGrid      = 'x' // -> Grid: which moments still count
+	kindGrid      = 'x' // -> grids: which moments still count
 	kindBase      = 'b' // -> Index up to which the log was restored from a checkpoint
 	kindNotes     = 'o' // -> notesRecord
 	kindNote      = 'n' // number -> note: keys of the state that changed

@@ -61,8 +61,8 @@ type timeline struct {
 	eras  []era
 	gone  uint32 // eras that are forgotten
 	last  Moment
-	saved bool // the database has the present era
-	grid  Grid // which moments count
+	saved bool  // the database has the present era
+	grids grids // which moments count
 }
 
 // next returns the moment of a change that happens now. It is given when keep was called with it.
@@ -111,8 +111,9 @@ func (t *timeline) at(when time.Time) (Moment, error) {
 		if t.eras[i].Start > ns {
 			continue
 		}
-		if f, ok := t.grid.Floor(ns); ok {
-			return Moment{t.gone + uint32(i) + 1, max(f, t.eras[i].Start)}, nil
+		is := t.gone + uint32(i) + 1
+		if f, ok := t.grids.of(is).Floor(ns); ok {
+			return Moment{is, max(f, t.eras[i].Start)}, nil
 		}
 		break
 	}
@@ -150,6 +151,9 @@ func (l *Log) loadTimeline() error {
 		if len(t.eras) == 0 {
 			t.gone = n - 1
 		}
+		for t.gone+uint32(len(t.eras)) < n-1 { // one in which nothing came to be, or whose record is lost
+			t.eras = append(t.eras, era{Start: math.MaxInt64, Last: math.MaxInt64})
+		}
 		t.eras = append(t.eras, e)
 		t.last, t.saved = Moment{n, e.Last}, true
 		return nil
@@ -172,7 +176,7 @@ func (l *Log) loadTimeline() error {
 	}
 	rec, ok, err := dbGet(l.db(), l.ks.kind(kindGrid))
 	if err == nil && ok {
-		err = dagcbor.DecodeTrusted(rec, &t.grid)
+		err = dagcbor.DecodeTrusted(rec, &t.grids)
 	}
 	l.time = t
 	return err

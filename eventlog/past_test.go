@@ -350,6 +350,72 @@ func TestCommitPastInAnotherOrder(t *testing.T) {
 	}
 }
 
+// That the record of an era is lost changes nothing in those behind it.
+func TestLostEra(t *testing.T) {
+	now := time.Unix(100000, 0)
+	v := newVolume(t, 1)
+	r := openReplica(t, vfs.NewMem(), v, 0, func(o *Options) { o.Now = func() time.Time { return now } })
+	defer func() { r.st.Close() }()
+	for i := range byte(3) {
+		r.append(t, event(opSet, 1, i))
+		now = now.Add(-time.Hour)
+	}
+	state, when := r.dump(), now.Add(time.Hour)
+	b := r.db().NewBatch()
+	b.Delete(r.ks.era(2), nil)
+	if _, err := r.st.Begin(b); err != nil {
+		t.Fatal(err)
+	}
+	r = r.reopen(t)
+	now = now.Add(2 * time.Hour)
+	r.append(t, event(opSet, 1, 9))
+	m, err := r.MomentAt(when)
+	if err != nil || m.Era != 3 {
+		t.Fatalf("%v, %v", m, err)
+	}
+	if got := r.dumpAt(t, m); got != state {
+		t.Errorf("the state is\n%swant\n%s", got, state)
+	}
+}
+
+// What thinned history while the clock was ahead does not thin what comes after it was set back.
+func TestThinWhileClockIsAhead(t *testing.T) {
+	const years = 4 * 365 * 24 * time.Hour
+	now := time.Unix(100000000, 0)
+	v := newVolume(t, 1)
+	r := openReplica(t, vfs.NewMem(), v, 0, func(o *Options) { o.Now = func() time.Time { return now } })
+	defer func() { r.st.Close() }()
+	thin := func() {
+		grid := GridOf(now, Age{24 * time.Hour, time.Hour}, Age{10 * 24 * time.Hour, 7 * 24 * time.Hour})
+		if _, err := r.Thin(grid, nil, false, func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.append(t, event(opMix, 1, 1))
+	now = now.Add(years)
+	r.append(t, event(opMix, 1, 2))
+	thin()
+	now = now.Add(-years)
+	states := map[time.Time]string{}
+	for i := range byte(40) {
+		now = now.Add(time.Minute)
+		r.append(t, event(opMix, 1, i))
+		states[now] = r.dump()
+	}
+	thin()
+	r = r.reopen(t)
+	thin()
+	for when, want := range states {
+		m, err := r.MomentAt(when)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.dumpAt(t, m); got != want {
+			t.Fatalf("at %v, which is %v, the state is\n%swant\n%s", when, m, got, want)
+		}
+	}
+}
+
 // Thinning drops facts, and changes nothing at the moments that are left.
 func TestThin(t *testing.T) {
 	for seed := range uint64(20) {

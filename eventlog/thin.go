@@ -40,7 +40,7 @@ func (l *Log) Thin(grid Grid, pins []Moment, dry bool, pause func() error) (Thin
 type thinning struct {
 	Thinned
 	l      *Log
-	grid   Grid
+	grids  grids
 	starts map[uint32]int64 // of eras: these count
 	pins   []Moment
 	dry    bool
@@ -54,16 +54,16 @@ func (t *thinning) begin(grid Grid) error {
 	l := t.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t.grid, t.starts = l.time.grid.With(grid), l.time.starts()
+	t.grids, t.starts = l.time.grids.with(grid, l.time.last.Era), l.time.starts()
 	if t.dry {
 		return nil
 	}
 	b := l.db().NewBatch()
-	put(b, l.ks.kind(kindGrid), &t.grid)
-	if err := l.store.Commit(b, store.OnDisk); err != nil {
+	put(b, l.ks.kind(kindGrid), &t.grids)
+	if err := l.store.Commit(b, store.Applied); err != nil { // what is dropped survives nothing that this does not
 		return err
 	}
-	l.time.grid = t.grid
+	l.time.grids = t.grids
 	return nil
 }
 
@@ -111,5 +111,5 @@ func (t *thinning) keeps(until Moment) bool {
 		return true
 	}
 	start, ok := t.starts[until.Era]
-	return ok && t.since.Time <= start && start < until.Time || t.grid.Keeps(t.since.Time, until.Time)
+	return ok && t.since.Time <= start && start < until.Time || t.grids.of(until.Era).Keeps(t.since.Time, until.Time)
 }

@@ -524,7 +524,7 @@ func (c *logCheck) facts() error {
 		return err
 	}
 	err = c.each(kindGrid, func(key, val []byte) error {
-		var g Grid
+		var g grids
 		if len(key) != 18 || dagcbor.Decode(val, &g) != nil {
 			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is no grid")
 		}
