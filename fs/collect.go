@@ -10,7 +10,7 @@ import (
 )
 
 // Collect drops blocks that nothing reaches: no version that the state or a before-image keeps, no edit that
-// goes on, no open file. It returns how many bytes that freed.
+// goes on, no open file, no snapshot. It returns how many bytes that freed.
 func (f *FS) Collect(ctx context.Context) (int64, error) {
 	return f.collect(ctx, f.blocks.Collect)
 }
@@ -48,6 +48,8 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 		}
 		return nil
 	}
+	f.marking.Lock()
+	defer f.marking.Unlock()
 	// These twice, too: an edit that ends meanwhile takes what it stands on to the state.
 	if err := open(); err != nil {
 		return err
@@ -58,6 +60,9 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 		}
 	}
 	for _, v := range f.allVolumes() {
+		if err := v.snapshotRoots(yield); err != nil {
+			return err
+		}
 		// What expires from here on stays this time: until it did, somebody may have made a version of the same bytes.
 		gone, err := v.expired()
 		if err != nil {

@@ -70,9 +70,6 @@ func (v *Volume) retire(floor time.Time, dry bool, pause func() error) (r Retire
 	return r, err
 }
 
-// pins are the moments of which all is kept.
-func (v *Volume) pins() ([]eventlog.Moment, error) { return nil, nil }
-
 // An expiry has versions expire that are not shown and not kept.
 type expiry struct {
 	v     *Volume

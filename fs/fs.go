@@ -79,6 +79,8 @@ type FS struct {
 
 	opening sync.Mutex // held while a volume is opened
 
+	marking sync.RWMutex // held by a collection that looks for what is reached; shared by who makes a snapshot
+
 	crossing  sync.Mutex    // held while something moves from one tree of a volume to the other
 	crossings atomic.Uint64 // odd while something moves
 
@@ -119,6 +121,7 @@ func New(o Options) (*FS, error) {
 		o.Clock = o.Now
 	}
 	f.past = newPastTable(f, o.Clock)
+	f.SetSnapshots(snapshotNames{f})
 	f.atime.Never = true
 	f.seal.wake, f.seal.full = make(chan struct{}, 1), make(chan struct{}, 1)
 	f.space.st, f.space.spills = o.Store, sp

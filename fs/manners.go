@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -29,6 +30,13 @@ type manners struct {
 
 func (f *FS) newManners(ctx context.Context) *manners {
 	return &manners{ctx: ctx, calls: &f.calls, seen: f.calls.Load(), since: time.Now(), left: maxRests}
+}
+
+// newLongManners is newManners for work that nobody waits for: it rests for as long as programs call.
+func (f *FS) newLongManners(ctx context.Context) *manners {
+	m := f.newManners(ctx)
+	m.left = math.MaxInt64
+	return m
 }
 
 // rest rests if programs have called since the last time, and it is due.

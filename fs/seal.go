@@ -205,7 +205,7 @@ func (f *FS) runSealing(ctx context.Context) {
 		if err != nil {
 			f.seal.back(batch)
 		}
-		f.seal.sealed()
+		f.seal.sealed(err)
 		if err != nil {
 			if ctx.Err() != nil {
 				return

@@ -14,6 +14,7 @@ type sealQueue struct {
 	busy  bool
 	wake  chan struct{} // there is something
 	full  chan struct{} // there is a batch's worth
+	wrong error         // why the last batch was not sealed
 }
 
 func (q *sealQueue) put(p *pending) {
@@ -105,11 +106,18 @@ func (q *sealQueue) take() []*pending {
 	return batch
 }
 
-// sealed says that the batch that was taken is done with.
-func (q *sealQueue) sealed() {
+// sealed says that the batch that was taken is done with, or why it is not.
+func (q *sealQueue) sealed(err error) {
 	q.mu.Lock()
-	q.busy = false
+	q.busy, q.wrong = false, err
 	q.mu.Unlock()
+}
+
+// trouble returns why the last batch could not be sealed.
+func (q *sealQueue) trouble() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.wrong
 }
 
 // back returns what could not be sealed to the head of the queue.

@@ -26,6 +26,8 @@ type Volume struct {
 	local  *tree.Reducer // for the device-local part
 	isHome bool
 
+	building sync.Mutex // held while a snapshot is made
+
 	unmerged atomic.Bool // there may be conflicts that nobody has looked at
 
 	mu      sync.Mutex
@@ -198,6 +200,8 @@ const (
 	localRestored  = 'Z' // when the last restore began and ended
 	localExpired   = 'X' // VersionID: its bytes are not kept any more
 	localRetention = 'R' // retentionRecord
+	localSnapshot  = 'S' // name: snapshotRecord
+	localBuilt     = 'B' // builtRecord
 )
 
 func localKey[ID ~[16]byte](kind byte, id ID) []byte {
