@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/rhizome-fs/rhizome/internal/dagcbor"
@@ -120,6 +121,21 @@ func (l *Log) noteUndos(b *pebble.Batch, last LocalSeq, us []*undo) {
 		}
 	}
 	l.note(b, last, sortedUnique(keys))
+}
+
+// note notes what a rebase changed, and also what those events had changed that were done again: their undo records, which told
+// of it so far, don't any more, and it may have come about in another way.
+func (ch *chase) note() {
+	if !ch.c.l.notes.on {
+		return
+	}
+	keys := slices.Clone(ch.changed)
+	for _, u := range ch.touched.undos {
+		for _, im := range u.images {
+			keys = append(keys, im.key)
+		}
+	}
+	ch.c.l.note(ch.c.batch, 0, sortedUnique(keys))
 }
 
 // dropNotes adds to b that there are no notes before from; if not on, there are none at all from here on.

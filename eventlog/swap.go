@@ -49,7 +49,7 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	}
 	defer l.mu.Unlock()
 	ch.putChanges()
-	l.note(c.batch, 0, sortedUnique(ch.changed))
+	ch.note()
 	if err := c.apply(); err != nil {
 		return nil, err
 	}

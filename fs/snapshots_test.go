@@ -306,7 +306,7 @@ func TestSnapshotSchedules(t *testing.T) {
 		name, dir := fmt.Sprint("f", rng.IntN(6)), pick()
 		switch rng.IntN(8) {
 		case 0:
-			_ = first(r.fs.Mkdir(r.vol, fmt.Sprint("d", rng.IntN(4)), 0o755, me))
+			_ = failure(r.fs.Mkdir(r.vol, fmt.Sprint("d", rng.IntN(4)), 0o755, me))
 		case 1, 2, 3:
 			r.put(dir, name, pattern(rng.IntN(9000), byte(i)))
 		case 4:
@@ -341,4 +341,4 @@ func TestSnapshotSchedules(t *testing.T) {
 	}
 }
 
-func first[T any](_ T, err error) error { return err }
+func failure[T any](_ T, err error) error { return err }

@@ -202,6 +202,10 @@ func (c *volumeCheck) localRecord(r eventlog.Reader, key, val []byte) error {
 		if _, ok := r.Get(localKey(localPending, tree.VersionID(key[1:]))); !ok {
 			c.bad(key, "the bytes of no version")
 		}
+	case localSnapshot:
+		if _, err := decodeSnapshot(string(key[1:]), val); err != nil {
+			c.bad(key, "%v", err)
+		}
 	case localChunk:
 		if _, ok := r.Get(localKey(localJournal, tree.FileID(key[1:17]))); !ok || len(val) < 8 {
 			c.bad(key, "the bytes of no edit")

@@ -54,7 +54,8 @@ type Before struct {
 var (
 	// ErrPending says that a version's bytes are still being sealed.
 	ErrPending = errors.New("content is still being sealed")
-	errNoRoot  = errors.New("the volume has no root directory")
+	// ErrNoRoot says that nothing has begun the volume yet.
+	ErrNoRoot = errors.New("the volume has no root directory")
 )
 
 // Build makes a snapshot of the state that r reads. When it returns the blocks are in the store, as durable as its Put makes them. It
@@ -103,7 +104,7 @@ type builder struct {
 func (b *builder) build(info Info) (Built, error) {
 	ino, ok := tree.GetInode(b.r, tree.RootID)
 	if !ok {
-		return Built{}, errNoRoot
+		return Built{}, ErrNoRoot
 	}
 	rec, children, sum, err := b.inode(&ino)
 	if err != nil {

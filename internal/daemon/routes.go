@@ -41,6 +41,9 @@ func (d *daemon) routes() *control.Server {
 	control.Handle(s, control.IdentityNew, d.newIdentity)
 	control.Handle(s, control.GCRoute, d.tidier.gc)
 	control.Handle(s, control.RetentionRoute, d.retention)
+	control.Handle(s, control.SnapshotCreate, d.createSnapshot)
+	control.Handle(s, control.SnapshotList, d.listSnapshots)
+	control.Handle(s, control.SnapshotDelete, d.deleteSnapshot)
 	control.Handle(s, control.IdentityName, d.renameIdentity)
 	control.Handle(s, control.PhraseRoute, func(_ context.Context, q control.PhraseRequest) (control.Phrase, error) {
 		i, err := d.named(q.Identity)

@@ -160,6 +160,7 @@ func (w *world) check() {
 		}
 	}
 	w.checkFrames()
+	w.checkSnapshots()
 	sum := sha256.New()
 	for _, k := range first.keys {
 		fmt.Fprintf(sum, "%q%q", k, first.vals[k])

@@ -154,6 +154,7 @@ func (r *replica) live() {
 	r.every(4000*ms, 5000*ms, r.flush)
 	r.every(500*ms, 6000*ms, r.writeBack)
 	r.every(800*ms, 3000*ms, r.merge)
+	r.makesSnapshots()
 }
 
 // every does something again and again while this life lasts.
