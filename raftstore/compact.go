@@ -27,7 +27,7 @@ func (s *Sequencer) Compact() error {
 	defer s.asks.Done()
 	s.compacting.Lock()
 	defer s.compacting.Unlock()
-	if i, _, err := s.Newest(); err != nil || i > 0 && s.fsm.entries.Load() == 0 && uint64(i) >= s.fsm.applied.Load() {
+	if i, data, err := s.Newest(); err != nil || data != nil && s.fsm.entries.Load() == 0 && uint64(i) >= s.fsm.applied.Load() {
 		return err
 	}
 	s.fsm.refused.Store(nil)

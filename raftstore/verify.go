@@ -14,9 +14,10 @@ import (
 )
 
 // Verify checks the records of an identity's order: each entry and its place, terms, the snapshot and this voter's name. name is the
-// identity's, for people; applied the highest index that its logs have. The error is the database's, or the report's.
-func Verify(db pebble.Reader, id identity.IdentityID, name string, applied uint64, r *report.Report) error {
-	c := &check{db: db, id: id, name: name, r: r}
+// identity's, for people; applied the highest index that its logs have; entry says what is wrong with what an entry holds. The error is the
+// database's, or the report's.
+func Verify(db pebble.Reader, id identity.IdentityID, name string, applied uint64, entry func(data []byte) error, r *report.Report) error {
+	c := &check{db: db, id: id, name: name, holds: entry, r: r}
 	for _, step := range []func() error{c.snapshot, c.entries, c.stable} {
 		if err := step(); err != nil {
 			return fmt.Errorf("verify the order of %s: %w", name, err)
@@ -29,10 +30,11 @@ func Verify(db pebble.Reader, id identity.IdentityID, name string, applied uint6
 }
 
 type check struct {
-	db   pebble.Reader
-	id   identity.IdentityID
-	name string
-	r    *report.Report
+	db    pebble.Reader
+	id    identity.IdentityID
+	name  string
+	r     *report.Report
+	holds func(data []byte) error
 
 	any       bool
 	cut, last uint64 // index of the snapshot, and of the last entry
@@ -127,9 +129,8 @@ func (c *check) entry(key, val []byte) {
 	c.term = max(c.term, e.Term)
 	switch raft.LogType(e.Type) {
 	case raft.LogCommand:
-		var frames [][]byte
-		if err := dagcbor.Decode(e.Data, &frames); err != nil {
-			c.bad(where, "it is no list of frames: %v", err)
+		if err := c.holds(e.Data); err != nil {
+			c.bad(where, "%v", err)
 		}
 	case raft.LogConfiguration:
 		c.members(where, e.Data)

@@ -29,6 +29,9 @@ const (
 	guessPerRecord = time.Microsecond
 )
 
+// errNoCheckpoint says that there is nothing to make one of.
+var errNoCheckpoint = errors.New("nothing was ordered yet")
+
 // memo is what the next checkpoint knows of the last.
 type memo struct {
 	sync.Mutex
@@ -121,7 +124,10 @@ func (c *compactor) make(ctx context.Context, why compaction.Reason) error {
 	if err != nil {
 		return err
 	}
-	_, b, _ := parseCheckpoint(data)
+	_, b, ok := parseCheckpoint(data)
+	if !ok {
+		return errNoCheckpoint
+	}
 	c.i.memo.Lock()
 	c.i.memo.of, c.i.memo.next = c.i.memo.next, nil
 	c.i.memo.Unlock()
@@ -157,7 +163,7 @@ func (c *compactor) told() (control.Checkpoint, bool) {
 		return control.Checkpoint{}, false
 	}
 	b, err := c.i.newest()
-	if err != nil {
+	if err != nil || len(b.Volumes) == 0 {
 		return control.Checkpoint{}, false
 	}
 	t := control.Checkpoint{Identity: c.i.keys.Name(), Index: uint64(idx)}

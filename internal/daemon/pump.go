@@ -266,6 +266,18 @@ func (i *ident) nextEntry() (entry, error) {
 	return e, nil
 }
 
+// checkEntry says what is wrong with the form of an entry of the order.
+func checkEntry(data []byte) error {
+	if _, _, ok := parseCheckpoint(data); ok {
+		return nil
+	}
+	var e entry
+	if err := dagcbor.Decode(data, &e); err != nil {
+		return fmt.Errorf("it is neither a list of frames nor tells of a checkpoint: %w", err)
+	}
+	return nil
+}
+
 // apply takes an entry that has its place in the order.
 func (i *ident) apply(idx eventlog.Index, data []byte) error {
 	if e, b, ok := parseCheckpoint(data); ok {

@@ -200,7 +200,7 @@ func (v *verifier) volume(look eventlog.Look) error {
 
 // order checks the order of an identity: vols are its volumes.
 func (v *verifier) order(k *identity.Keyring, applied eventlog.Index) error {
-	if err := raftstore.Verify(v.db, k.ID(), k.Name(), uint64(applied), v.r); err != nil {
+	if err := raftstore.Verify(v.db, k.ID(), k.Name(), uint64(applied), checkEntry, v.r); err != nil {
 		return v.unreadable(report.Raft, k.Name(), err)
 	}
 	return nil
