@@ -41,10 +41,10 @@ race:
 sim:
 	$(GO) test -count=1 -timeout 0 -run TestHistories ./internal/sim -v -args -seconds $(SECONDS)
 
-# crash kills the daemon (-9) under load on the real mount, and cuts the power of its disk, again and again, and checks what it
-# had promised.
+# crash kills the daemon (-9) under load on the real mount, and backups, exports and recoveries, and cuts the power of its disk, again and
+# again, and checks what they had promised.
 crash: tools
-	$(GO) test -count=1 -timeout 0 -run '^(TestCrash|TestPowerCut)$$' ./tests -v -args -crash $(SECONDS)
+	$(GO) test -count=1 -timeout 0 -run '^(TestCrash|TestPowerCut|TestCopiesCrash)$$' ./tests -v -args -crash $(SECONDS)
 
 # flips flips random bits of a store, one at a time: rhizome verify names each, or all that can be read is as it was.
 flips:

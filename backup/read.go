@@ -50,11 +50,12 @@ func OpenAll(fs vfs.FS, dir string, fault func(Fault)) ([]*Backup, error) {
 	parts, err := Parts(fs, dir)
 	for _, part := range parts {
 		b, err := open(fs, dir, part)
-		if err != nil {
+		switch {
+		case err == nil:
+			all = append(all, b)
+		case !errors.Is(err, ErrNoIdentity): // else it has nothing yet
 			fault(Fault{part, err.Error()})
-			continue
 		}
-		all = append(all, b)
 	}
 	return all, err
 }

@@ -281,7 +281,9 @@ func CheckBackup(ctx context.Context, dir string, tell func(control.Progress)) (
 	if err != nil {
 		return check, explainBackup(err, dir)
 	}
-	check.Parts = len(parts)
+	if check.Parts = len(parts); check.Parts == 0 && len(check.Faults) == 0 {
+		return check, control.NewError(control.NotFound, "no backup to "+dir+" has come to its end yet", "make one: rhizome backup "+dir)
+	}
 	for _, b := range parts {
 		before := check.Bytes
 		faults, err := b.Check(ctx, func(p backup.Progress) {
