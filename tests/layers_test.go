@@ -44,7 +44,7 @@ var edges = map[string]string{
 	"fs/snapshot": "fs/tree eventlog identity ipld internal/dagcbor",
 
 	"fs":        "fs/snapshot fs/tree eventlog identity ipld internal/dagcbor internal/report internal/store internal/when",
-	"fs/export": "fs fs/snapshot eventlog ipld ipld/unixfs",
+	"fs/export": "fs fs/snapshot fs/tree eventlog ipld ipld/unixfs",
 	"fs/mount":  "fs internal/when",
 
 	// The only wiring.

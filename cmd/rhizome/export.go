@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -15,20 +16,24 @@ import (
 // exportFlags are the flags of export.
 type exportFlags struct {
 	at, dir, file string
+	key           string // where a sealed export's link goes; "": to stdout
 	plain         bool
 }
 
 func newExport(a *app) *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
-		Use:   "export PATH (--dir DIR | -o FILE.car --plain)",
-		Short: "Copy a file or directory out, as ordinary files or as a CAR that IPFS's tools unpack",
-		Long: `Copy PATH and all below it out of Rhizome, in the clear, as it is now, or with --at as it was at a time or in a snapshot.
+		Use:   "export PATH (--dir DIR | -o FILE.car [--plain | --key-file FILE])",
+		Short: "Copy a file or directory out: as ordinary files, as a CAR that IPFS's tools unpack, or sealed",
+		Long: `Copy PATH and all below it out of Rhizome as it is now, or with --at as it was at a time or in a snapshot.
 
   --dir DIR              ordinary files in DIR, which is made: modes, times, extended attributes, hard links, symbolic links and holes are kept, and
                          owners if you are root. If PATH is a file, it comes into DIR under its name
   -o FILE.car --plain    UnixFS with mode and mtime in a CARv1 file, which IPFS's tools unpack; its root's CID is printed. The same tree gives the same
                          file, to the byte. Owners, attributes and hard links are not in UnixFS, nor are sockets, fifos, device nodes and names that are not UTF-8
+
+  -o FILE.car            a snapshot of PATH as a CARv1 file of sealed blocks, which nobody reads without its link: the root's CID and a key, printed, or
+                         written to --key-file (mode 0600). Whoever has the link can read all of it, and nothing else. PATH is in one volume
 
 What is written gets its name when it is whole. While no daemon runs, PATH is given as it would be below ~/Rhizome: me/notes.`,
 		Args: argsBetween(1, 1),
@@ -39,13 +44,14 @@ What is written gets its name when it is whole. While no daemon runs, PATH is gi
 			}
 			ctx, stop := untilSignalled(cmd.Context(), func() {})
 			defer stop()
-			return interrupted(ctx, a.export(ctx, args[0], q), "nothing is left of the export")
+			return interrupted(ctx, a.export(ctx, args[0], q, f.key), "nothing is left of the export")
 		},
 	}
 	cmd.Flags().StringVar(&f.at, "at", "", "as it was at TIME (2h, yesterday, 2026-11-25, ...), or in the snapshot of that name")
 	cmd.Flags().StringVar(&f.dir, "dir", "", "write ordinary files to DIR")
 	cmd.Flags().StringVarP(&f.file, "output", "o", "", "write a CAR to FILE")
 	cmd.Flags().BoolVar(&f.plain, "plain", false, "with -o: in the clear, for IPFS's tools")
+	cmd.Flags().StringVar(&f.key, "key-file", "", "with -o, sealed: write the link to FILE instead of printing it")
 	return cmd
 }
 
@@ -53,12 +59,12 @@ func (f exportFlags) request() (q control.ExportRequest, err error) {
 	switch {
 	case (f.dir == "") == (f.file == ""):
 		return q, errors.New("give one of --dir and -o")
-	case f.file != "" && !f.plain:
-		return q, errors.New("-o wants --plain: this release writes no sealed export")
 	case f.plain && f.file == "":
 		return q, errors.New("--plain goes with -o FILE")
+	case f.key != "" && (f.plain || f.file == ""):
+		return q, errors.New("--key-file goes with -o FILE, without --plain")
 	}
-	q.At = f.at
+	q.At, q.Sealed = f.at, f.file != "" && !f.plain
 	for _, target := range []struct {
 		name string
 		to   *control.Name
@@ -76,7 +82,7 @@ func (f exportFlags) request() (q control.ExportRequest, err error) {
 }
 
 // export has the daemon write, or without one opens the store for it.
-func (a *app) export(ctx context.Context, path string, q control.ExportRequest) (err error) {
+func (a *app) export(ctx context.Context, path string, q control.ExportRequest, keyFile string) (err error) {
 	p := a.newProgress("export")
 	defer p.end()
 	var res control.ExportResult
@@ -100,7 +106,29 @@ func (a *app) export(ctx context.Context, path string, q control.ExportRequest) 
 	if err != nil {
 		return err
 	}
+	if keyFile != "" {
+		if err := writeSecret(keyFile, res.Link+"\n"); err != nil {
+			return err
+		}
+		res.Link = ""
+	}
 	return a.printExport(res)
+}
+
+// writeSecret makes a file that only its owner can read.
+func writeSecret(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the key: %w", err)
+	}
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write the key: %w", errors.Join(err, os.Remove(path)))
+	}
+	return nil
 }
 
 // exportOffline opens the store. A path that is not below where a mount would be is one from its top.
@@ -124,6 +152,9 @@ func (a *app) printExport(r control.ExportResult) error {
 		if err := a.object(r); err != nil {
 			return err
 		}
+	} else if r.Link != "" {
+		a.note("whoever has this link can read all that is in %s", r.To)
+		a.printf("%s\n", r.Link)
 	} else if r.Root != "" {
 		a.printf("%s\n", r.Root)
 	} else {

@@ -1,4 +1,5 @@
-// Package export copies a part of the tree out of a file system, as it was at one moment: to ordinary files, or to a CAR file.
+// Package export copies a part of the tree out of a file system, as it was at one moment: to ordinary files, to a CAR file in the clear, or
+// to one of sealed blocks.
 //
 // A [Tree] is what is copied: it is read through .at, so it does not change, whatever is written meanwhile. It is read as the mount
 // would show it, one directory after the other, and nothing of it is kept in memory but the names of hard links.

@@ -25,6 +25,8 @@ type Info struct {
 type Options struct {
 	// Content says where the bytes of a version are that the state has as pending.
 	Content func(tree.Version) (ipld.Content, error)
+	// Root is what the snapshot is of, with all that is below it; zero: the volume's root directory.
+	Root tree.FileID
 	// Rest is called often: it may rest.
 	Rest func()
 	// Progress is called now and then with how many names are done.
@@ -54,7 +56,7 @@ type Before struct {
 var (
 	// ErrPending says that a version's bytes are still being sealed.
 	ErrPending = errors.New("content is still being sealed")
-	// ErrNoRoot says that nothing has begun the volume yet.
+	// ErrNoRoot says that nothing has begun the volume yet, or that it does not have Options.Root.
 	ErrNoRoot = errors.New("the volume has no root directory")
 )
 
@@ -102,7 +104,11 @@ type builder struct {
 }
 
 func (b *builder) build(info Info) (Built, error) {
-	ino, ok := tree.GetInode(b.r, tree.RootID)
+	root := b.o.Root
+	if root == (tree.FileID{}) {
+		root = tree.RootID
+	}
+	ino, ok := tree.GetInode(b.r, root)
 	if !ok {
 		return Built{}, ErrNoRoot
 	}
@@ -110,7 +116,7 @@ func (b *builder) build(info Info) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	root, err := b.node(&rootBlock{
+	link, err := b.node(&rootBlock{
 		Version: formatVersion, Volume: info.Volume, Reducer: info.Reducer, Index: uint64(info.Index), OrderHash: info.OrderHash,
 		Tentative: info.Tentative, Root: rec,
 	}, children)
@@ -120,7 +126,7 @@ func (b *builder) build(info Info) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	return Built{Root: root, Files: sum.files, Bytes: sum.bytes, Added: b.st.Added()}, nil
+	return Built{Root: link, Files: sum.files, Bytes: sum.bytes, Added: b.st.Added()}, nil
 }
 
 // step is called for each name.

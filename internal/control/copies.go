@@ -65,12 +65,14 @@ type BackupCheck struct {
 	Faults []string `json:"faults"`
 }
 
-// An ExportRequest asks for a part of the tree to be copied, in the clear: to Dir as ordinary files, or to File as UnixFS in a CAR.
+// An ExportRequest asks for a part of the tree to be copied: to Dir as ordinary files, or to File as UnixFS in a CAR, or as a CAR of
+// sealed blocks.
 type ExportRequest struct {
-	Path Name   `json:"path"`         // absolute, in the mount
-	At   string `json:"at,omitempty"` // a time, or a snapshot's name; "": now, or as Path says
-	Dir  Name   `json:"dir,omitempty"`
-	File Name   `json:"file,omitempty"`
+	Path   Name   `json:"path"`         // absolute, in the mount
+	At     string `json:"at,omitempty"` // a time, or a snapshot's name; "": now, or as Path says
+	Dir    Name   `json:"dir,omitempty"`
+	File   Name   `json:"file,omitempty"`
+	Sealed bool   `json:"sealed,omitempty"` // File's blocks are
 }
 
 // An ExportEvent is either how far it has come, or, last, what was done.
@@ -84,6 +86,7 @@ type ExportResult struct {
 	Path        Name     `json:"path"`
 	To          Name     `json:"to"`
 	Root        string   `json:"root,omitempty"` // the root's CID, of a CAR
+	Link        string   `json:"link,omitempty"` // of a sealed CAR: the root's CID and the key that opens all below it. A secret
 	Files       int64    `json:"files"`          // names, of directories too
 	Bytes       int64    `json:"bytes"`          // of contents
 	Missed      []Missed `json:"missed,omitempty"`

@@ -13,6 +13,7 @@ import (
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/export"
 	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/when"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
 
@@ -36,6 +37,9 @@ func (d *daemon) export(ctx context.Context, base string, q control.ExportReques
 	path, err := components(base, string(q.Path))
 	if err != nil {
 		return err
+	}
+	if q.Sealed {
+		return d.exportSealed(ctx, path, q, tell)
 	}
 	if err := d.fs.EndEdits(); err != nil { // else they are not of the present yet
 		return err
@@ -63,6 +67,53 @@ func (d *daemon) export(ctx context.Context, base string, q control.ExportReques
 	}
 	if err != nil {
 		return explainExport(err, target)
+	}
+	return tell(control.ExportEvent{Result: &e.res})
+}
+
+// exportSealed is export of a part of one volume to a CAR of sealed blocks.
+func (d *daemon) exportSealed(ctx context.Context, path []string, q control.ExportRequest, tell func(control.ExportEvent) error) error {
+	target := string(q.File)
+	vol, name, _, below, ok := d.fs.Where(path)
+	if !ok || name == "" || slices.Contains(path, ".at") {
+		return control.Fail(control.Usage, fmt.Errorf("%s is no part of a volume", q.Path), "name a volume or something in it, and a time with --at")
+	}
+	i, err := d.named(name)
+	if err != nil {
+		return err
+	}
+	o, err := i.openVolume(vol)
+	if err != nil {
+		return err
+	}
+	if err := d.fs.SealAll(ctx); err != nil {
+		return err
+	}
+	moment := o.Log.Now()
+	if q.At != "" {
+		at, err := when.Parse(q.At, time.Now())
+		if err != nil {
+			return control.Fail(control.Usage, err, "write "+when.Forms)
+		}
+		if moment, err = o.Log.MomentAt(at); err != nil {
+			return control.Fail(control.NotFound, err, "choose a later time")
+		}
+	}
+	e := &exporting{ctx: ctx, tell: tell, p: control.Progress{What: "exporting"}}
+	res, err := export.Sealed(ctx, export.SealedSource{
+		Log: o.Log, Moment: moment, Path: below, Blocks: d.blocks, Sealer: o.Sealer,
+	}, target, e.read)
+	if err != nil {
+		return explainExport(err, target)
+	}
+	e.res = control.ExportResult{
+		Path: q.Path, To: q.File, Root: ipld.Format(res.Link.CID), Link: ipld.FormatLink(res.Link), Files: int64(res.Files), Bytes: int64(res.Bytes),
+	}
+	if res.Grafts > 0 {
+		e.missed(string(q.Path), fmt.Errorf("the volumes in it (%d) are not part of it: export each", res.Grafts))
+	}
+	if res.Lost > 0 {
+		e.missed(string(q.Path), fmt.Errorf("%w: %d blocks are missing", fs.ErrDamaged, res.Lost))
 	}
 	return tell(control.ExportEvent{Result: &e.res})
 }

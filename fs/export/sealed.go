@@ -1,0 +1,192 @@
+package export
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs"
+	"github.com/rhizome-fs/rhizome/fs/snapshot"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// A SealedSource is what is exported sealed: a part of one volume, as it was at a moment.
+type SealedSource struct {
+	Log    *eventlog.Log
+	Moment eventlog.Moment // nothing that is pending then may be pending still
+	Path   []string        // below the volume's root
+	Blocks ipld.Store
+	Sealer *ipld.Sealer
+}
+
+// SealedResult says what a sealed export holds.
+type SealedResult struct {
+	Link   ipld.Link // of the root: who has it reads all, and nobody else anything
+	Files  uint64    // names, at all depths
+	Bytes  uint64    // of contents
+	Grafts int       // volumes that are named in it, and are not in it
+	Lost   int       // blocks that are not here any more, or damaged
+}
+
+// Sealed writes a snapshot (see package snapshot) of what the source names to file, as a CARv1 file of sealed blocks: depth first,
+// parents first, each once. The same tree gives the same file: of which state of the log it is is not in it. wrote is told how many bytes were
+// written.
+func Sealed(ctx context.Context, src SealedSource, file string, wrote func(n int64)) (res SealedResult, err error) {
+	err = writeFile(file, 0o600, func(out io.Writer, scratch *os.File) error {
+		st := &overlay{base: src.Blocks, file: scratch, at: map[ipld.CID]extent{}}
+		if err := src.build(ctx, st, &res); err != nil {
+			return err
+		}
+		return writeDAG(ctx, out, st, &res, wrote)
+	})
+	return res, err
+}
+
+// build makes the snapshot's own blocks.
+func (src SealedSource) build(ctx context.Context, st ipld.Store, res *SealedResult) error {
+	var failed error
+	err := src.Log.At(src.Moment, func(r eventlog.Reader) {
+		root, ok := find(r, src.Path)
+		if !ok {
+			failed = fmt.Errorf("find %q: %w", src.Path, fs.ErrNotExist)
+			return
+		}
+		var built snapshot.Built
+		built, failed = snapshot.Build(ctx, snapshot.Target{Store: st, Sealer: src.Sealer}, r,
+			snapshot.Info{Volume: src.Log.Volume(), Reducer: tree.New().Name(), Tentative: true}, snapshot.Options{Root: root})
+		res.Link, res.Files, res.Bytes = built.Root, built.Files, built.Bytes
+		if failed == nil && root == tree.RootID {
+			tree.ReadDir(r, root, 0, func(_ uint64, _ []byte, d tree.Dirent) bool {
+				if d.Kind == tree.Graft {
+					res.Grafts++
+				}
+				return true
+			})
+		}
+	})
+	return errors.Join(failed, err)
+}
+
+// find leads from a volume's root to what names bear.
+func find(r eventlog.Reader, path []string) (tree.FileID, bool) {
+	at := tree.RootID
+	for _, name := range path {
+		d, ok := tree.Lookup(r, at, []byte(name))
+		if !ok {
+			return at, false
+		}
+		at = tree.Canon(r, d.ID)
+	}
+	return at, true
+}
+
+// writeDAG writes the blocks below the root. Those of contents that are lost are left out.
+func writeDAG(ctx context.Context, out io.Writer, st ipld.Store, res *SealedResult, wrote func(int64)) error {
+	buffered := bufio.NewWriterSize(out, 1<<20)
+	car, err := ipld.NewCARWriter(buffered, res.Link.CID)
+	if err != nil {
+		return err
+	}
+	w := &dagWriter{ctx: ctx, st: st, car: car, seen: map[ipld.CID]struct{}{}, wrote: wrote}
+	if err := w.write(res.Link.CID); err != nil {
+		return err
+	}
+	res.Lost = w.lost
+	return buffered.Flush()
+}
+
+// A dagWriter walks a DAG and writes its blocks.
+type dagWriter struct {
+	ctx   context.Context
+	st    ipld.Store
+	car   *ipld.CARWriter
+	seen  map[ipld.CID]struct{}
+	wrote func(int64)
+	lost  int
+}
+
+func (w *dagWriter) write(root ipld.CID) error {
+	for stack := []ipld.CID{root}; len(stack) > 0; {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		c := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if _, ok := w.seen[c]; ok {
+			continue
+		}
+		w.seen[c] = struct{}{}
+		b, err := w.st.Get(c)
+		if errors.Is(err, ipld.ErrNotFound) || errors.Is(err, ipld.ErrDamaged) {
+			w.lost++
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := w.car.Put(b); err != nil {
+			return err
+		}
+		w.wrote(int64(len(b.Data)))
+		children, err := ipld.Children(b)
+		if err != nil {
+			return err
+		}
+		for i := len(children) - 1; i >= 0; i-- {
+			stack = append(stack, children[i])
+		}
+	}
+	return nil
+}
+
+// An overlay is a store whose new blocks are in a temporary file.
+type overlay struct {
+	base ipld.Store
+	file *os.File
+	size int64
+	at   map[ipld.CID]extent
+}
+
+type extent struct {
+	off int64
+	len int
+}
+
+// Get implements ipld.Store.
+func (o *overlay) Get(c ipld.CID) (ipld.Block, error) {
+	e, ok := o.at[c]
+	if !ok {
+		return o.base.Get(c)
+	}
+	b := ipld.Block{CID: c, Data: make([]byte, e.len)}
+	if _, err := o.file.ReadAt(b.Data, e.off); err != nil {
+		return ipld.Block{}, err
+	}
+	return b, b.Verify()
+}
+
+// Put implements ipld.Store. What the base has, too, is kept: a collection might take it away there.
+func (o *overlay) Put(blocks ...ipld.Block) error {
+	for _, b := range blocks {
+		if _, ok := o.at[b.CID]; ok {
+			continue
+		}
+		if _, err := o.file.WriteAt(b.Data, o.size); err != nil {
+			return err
+		}
+		o.at[b.CID] = extent{o.size, len(b.Data)}
+		o.size += int64(len(b.Data))
+	}
+	return nil
+}
+
+// Has implements ipld.Store.
+func (o *overlay) Has(c ipld.CID) (bool, error) {
+	_, ok := o.at[c]
+	return ok, nil
+}

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rhizome-fs/rhizome/fs/snapshot"
+	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/leakcheck"
+	"github.com/rhizome-fs/rhizome/ipld"
+)
+
+// sealedTo exports a path, and returns what was told.
+func sealedTo(t testing.TB, d *daemon, path, at, file string) (res control.ExportResult) {
+	t.Helper()
+	q := control.ExportRequest{Path: control.Name("/mnt/" + path), At: at, File: control.Name(file), Sealed: true}
+	err := d.export(t.Context(), "/mnt", q, func(e control.ExportEvent) error {
+		if e.Result != nil {
+			res = *e.Result
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// A sealed export is read with its link alone, and by nobody without; the same tree gives the same file.
+func TestSealedExport(t *testing.T) {
+	t.Parallel()
+	d := opened(t, t.TempDir())
+	liveALittle(t, d)
+	dir := t.TempDir()
+	first, second, then := filepath.Join(dir, "1.car"), filepath.Join(dir, "2.car"), filepath.Join(dir, "3.car")
+	res := sealedTo(t, d, "me/notes", "", first)
+	if res.MissedCount != 0 || res.Files != 29 {
+		t.Fatalf("%+v", res)
+	}
+	at := time.Now().UTC().Format(time.RFC3339Nano)
+	committed(t, d)
+	if again := sealedTo(t, d, "me/notes", "", second); again.Link != res.Link || !bytes.Equal(read(t, first), read(t, second)) {
+		t.Error("the same tree gave another file")
+	}
+	write(t, d, volume(t, d, "notes"), "more", []byte("more"))
+	if later := sealedTo(t, d, "me/notes", "", second); later.Root == res.Root {
+		t.Error("another tree has the same root")
+	}
+	if again := sealedTo(t, d, "me/notes", at, then); again.Link != res.Link || !bytes.Equal(read(t, first), read(t, then)) {
+		t.Error("the tree of that time gave another file")
+	}
+
+	data := read(t, first)
+	for _, s := range []string{"renamed", "user.colour", "version 4", "letter 17"} {
+		if err := leakcheck.Find(data, append([]byte(s), make([]byte, max(0, leakcheck.MinSecret-len(s)))...)); err != nil {
+			t.Error(err)
+		}
+	}
+	st := ipld.NewMemory()
+	root, err := ipld.ParseLink(res.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	off, n := int64(0), 0
+	for off = firstBlock(root.CID); off < int64(len(data)); n++ {
+		b, next, err := ipld.ReadCARAt(bytes.NewReader(data), off, int64(len(data)))
+		if err != nil || n == 0 && b.CID != root.CID {
+			t.Fatalf("block %d: %v", n, err)
+		}
+		if err := st.Put(b); err != nil {
+			t.Fatal(err)
+		}
+		off = next
+	}
+	s, err := snapshot.Open(st, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range 30 {
+		if k == 3 || k == 4 || k == 20 {
+			continue
+		}
+		ino, err := s.Find([][]byte{fmt.Append(nil, "file ", k)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.Repeat([]byte{byte(k)}, k*k*100)
+		if len(want) == 0 {
+			continue
+		}
+		heads, err := s.Heads(ino)
+		if err != nil || len(heads) != 1 {
+			t.Fatalf("file %d: %v", k, err)
+		}
+		got := make([]byte, len(want))
+		if _, err := s.Content(heads[0]).ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("file %d: %v", k, err)
+		}
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 3 {
+		t.Errorf("%v %v", names, err)
+	}
+	q := control.ExportRequest{Path: "/mnt/me/notes/nothing", File: control.Name(filepath.Join(dir, "x")), Sealed: true}
+	if err := d.export(t.Context(), "/mnt", q, nil); control.CodeOf(err) != control.NotFound {
+		t.Errorf("%v", err)
+	}
+}
+
+// firstBlock is where the first block of a CAR with one root begins.
+func firstBlock(root ipld.CID) int64 {
+	var b bytes.Buffer
+	if _, err := ipld.NewCARWriter(&b, root); err != nil {
+		panic(errors.Join(err))
+	}
+	return int64(b.Len())
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
