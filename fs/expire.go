@@ -84,7 +84,11 @@ type expiry struct {
 
 func (e *expiry) run() error {
 	until := map[tree.VersionID]int64{}
-	err := e.v.log.Snapshot(func(r eventlog.Reader) {
+	back, err := e.v.mayComeBack()
+	if err != nil {
+		return err
+	}
+	err = e.v.log.Snapshot(func(r eventlog.Reader) {
 		tree.Past(r, func(id tree.VersionID, t int64) {
 			if is, ok := until[id]; !ok || t > is {
 				until[id] = t
@@ -94,18 +98,30 @@ func (e *expiry) run() error {
 			delete(until, h.ID)
 			return true
 		})
+		if len(back) > 0 {
+			tree.Outlived(r, back)
+		}
 	})
 	if err != nil {
 		return err
+	}
+	for id := range back {
+		delete(until, id)
 	}
 	gone, err := e.v.expired()
 	if err != nil {
 		return err
 	}
 	var doomed []tree.VersionID
+	looked := 0
 	for id, t := range until {
 		if gone[id] {
 			continue
+		}
+		if looked++; looked%expireChunk == 0 {
+			if err := e.pause(); err != nil {
+				return err
+			}
 		}
 		if ok, err := e.mayGo(id, t); err != nil {
 			return err
@@ -120,6 +136,16 @@ func (e *expiry) run() error {
 		}
 	}
 	return e.drop(doomed)
+}
+
+// mayComeBack are the versions that were heads before a tentative or unframed event: in another order they may be again.
+func (v *Volume) mayComeBack() (map[tree.VersionID]bool, error) {
+	back := map[tree.VersionID]bool{}
+	err := v.log.BeforeImages(func(key, val []byte) error {
+		tree.RecordHeads(key, val, func(id tree.VersionID) { back[id] = true })
+		return nil
+	})
+	return back, err
 }
 
 // mayGo reports whether a version that was shown until a time is not kept. What stands in its event takes no blocks, and stays.

@@ -144,6 +144,35 @@ func TestClockSetBackKeepsVersions(t *testing.T) {
 	}
 }
 
+// A version that was a head before an event which the order has not fixed yet may be one again, and stays; but not if an edit of the same device
+// alone replaced it, whatever the order.
+func TestWhatMayComeBackStays(t *testing.T) {
+	r := newRig(t)
+	r.clock.forward(r.clock.now().Truncate(time.Hour).Add(time.Hour + time.Second).Sub(r.clock.now()))
+	r.put(r.vol, "a", pattern(100_000, 1))
+	r.put(r.vol, "edited", pattern(100_001, 2))
+	r.put(r.vol, "edited", pattern(100_002, 3))
+	r.put(r.vol, "b", pattern(100_003, 4))
+	r.seal()
+	saved := r.versionsOf("a")[0]
+	r.must(r.fs.Rename(r.vol, "b", r.vol, "a", 0))
+	r.clock.forward(2 * time.Hour)
+	for i, want := range []int64{100_001, 100_000} {
+		if i == 1 {
+			r.commit()
+		}
+		did, err := r.fs.Retire(time.Time{}, false, noPause)
+		if err != nil || did.Versions != 1 || did.Bytes != want {
+			t.Errorf("committed %v: %+v, %v; want 1 version of %d bytes", i == 1, did, err, want)
+		}
+		r.collect()
+		if i == 0 {
+			r.expectVersion(saved, pattern(100_000, 1))
+		}
+	}
+	r.expect(r.vol, "a", pattern(100_003, 4))
+}
+
 // What lies before the floor goes first when the disk is full, whatever retention says.
 func TestRetireBeforeFloor(t *testing.T) {
 	r := newRig(t)

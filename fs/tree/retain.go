@@ -64,6 +64,33 @@ func keepAncestors(r eventlog.Reader, id VersionID, alive map[VersionID]bool) {
 	}
 }
 
+// RecordHeads calls fn for the heads in a record of the state, or of a before-image, if it is that of an inode.
+func RecordHeads(key, rec []byte, fn func(VersionID)) {
+	if len(key) != 17 || key[0] != keyInode {
+		return
+	}
+	ino, _, ok := parseInode(FileID(key[1:]), rec)
+	for _, h := range ino.Heads {
+		if ok {
+			fn(h.ID)
+		}
+	}
+}
+
+// Outlived deletes from ids the versions that one edit of the same device has replaced, and nothing else with them: whatever comes before that
+// edit, it replaces them.
+func Outlived(r eventlog.Reader, ids map[VersionID]bool) {
+	r.Scan([]byte{keyVersion}, nil, func(k, rec []byte) bool {
+		v, ok := parseVersion(VersionID(k[1:]), rec)
+		if ok && len(v.Prev) == 1 && ids[v.Prev[0]] {
+			if p, ok := GetVersion(r, v.Prev[0]); ok && p.Device == v.Device {
+				delete(ids, p.ID)
+			}
+		}
+		return true
+	})
+}
+
 // LivingHeads calls fn for every head of every living file, until fn returns false.
 func LivingHeads(r eventlog.Reader, fn func(Head) bool) {
 	FilesFrom(r, nil, func(ino Inode) bool {
