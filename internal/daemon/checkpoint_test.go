@@ -146,3 +146,36 @@ func TestCheckpointIsSigned(t *testing.T) {
 		t.Error("a changed one is taken")
 	}
 }
+
+// A checkpoint's record that this version can't read, or that is damaged, keeps nobody from working: the next one is put in its place.
+func TestCheckpointOfNoUse(t *testing.T) {
+	home := t.TempDir()
+	d := opened(t, home)
+	write(t, d, volume(t, d, "notes"), "a", []byte("a"))
+	committed(t, d)
+	if err := d.all()[0].compactor.make(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	id := d.all()[0].keys.ID()
+	b := d.st.DB().NewBatch()
+	if err := b.Set(append(append([]byte{'r'}, id[:]...), 'k'), []byte("no checkpoint"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.st.Commit(b, store.OnDisk); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, d)
+	d = opened(t, home)
+	i := d.all()[0]
+	if _, err := i.newest(); err == nil {
+		t.Fatal("the record is read")
+	}
+	write(t, d, volume(t, d, "notes"), "b", []byte("b"))
+	committed(t, d)
+	if err := i.compactor.make(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := i.newest(); err != nil || len(b.Volumes) != 2 {
+		t.Errorf("the next one is of %d volumes, %v", len(b.Volumes), err)
+	}
+}

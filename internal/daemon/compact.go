@@ -53,8 +53,8 @@ type compactor struct {
 
 func (c *compactor) run(ctx context.Context) error {
 	b, err := c.i.newest()
-	if err != nil {
-		return err
+	if err != nil { // the next one is put in its place
+		c.i.d.log.Warn("the last checkpoint is of no use", "err", err)
 	}
 	for _, v := range b.Volumes {
 		c.base += v.Events
@@ -121,7 +121,7 @@ func (c *compactor) make(ctx context.Context, why compaction.Reason) error {
 		return err
 	}
 	idx, data, err := c.i.seq.Newest()
-	if err != nil {
+	if err != nil || len(data) == 0 { // nothing was ordered since an older version cut the log
 		return err
 	}
 	_, b, ok := parseCheckpoint(data)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -66,7 +67,7 @@ func (t *tidier) run(ctx context.Context) error {
 		if now-size < tidyGrowth && time.Since(last) < tidyAnyway {
 			continue
 		}
-		did, err := t.tidy(ctx, time.Time{}, false)
+		did, err := t.tidy(ctx, false)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -92,9 +93,12 @@ func (t *tidier) makeRoom(ctx context.Context) {
 	if t.space().Free == 0 { // what goes is noted first
 		t.d.st.GiveUpReserve()
 	}
-	for _, left := range t.left {
+	for n, left := range t.left {
 		floor := time.Now().Add(-left)
-		did, err := t.tidy(ctx, floor, false)
+		did, err := t.retire(ctx, floor, false)
+		if err == nil && (n == 0 || did.Versions > 0 || did.Records > 0) {
+			did, err = t.collect(ctx, did, t.d.fs.CollectHard)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -105,7 +109,8 @@ func (t *tidier) makeRoom(ctx context.Context) {
 			t.floor = floor
 			t.said.Unlock()
 		}
-		if err != nil || !t.space().Low {
+		// If the disk is full, there may be no room to gather what lives in segments that are dead in part; more of history leaves more of them dead.
+		if err != nil && !errors.Is(err, store.ErrNoSpace) || !t.space().Low {
 			return
 		}
 	}
@@ -118,26 +123,38 @@ func (t *tidier) gaveUp() time.Time {
 	return t.floor
 }
 
-// tidy applies retention, and what is before floor goes whatever retention says; then it collects garbage. If dry, it only tells
-// what would go.
-func (t *tidier) tidy(ctx context.Context, floor time.Time, dry bool) (control.GCAnswer, error) {
+// tidy applies retention, then it collects garbage. If dry, it only tells what would go.
+func (t *tidier) tidy(ctx context.Context, dry bool) (control.GCAnswer, error) {
+	a, err := t.retire(ctx, time.Time{}, dry)
+	if err != nil {
+		return a, err
+	}
+	if dry {
+		a.Garbage, err = t.d.fs.Garbage(ctx)
+		return a, err
+	}
+	return t.collect(ctx, a, t.d.fs.Collect)
+}
+
+// retire applies retention, and what is before floor goes whatever retention says. If dry, it only tells what would go.
+func (t *tidier) retire(ctx context.Context, floor time.Time, dry bool) (a control.GCAnswer, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var a control.GCAnswer
 	p := &pacer{t: t, ctx: ctx, since: time.Now()}
 	r, err := t.d.fs.Retire(floor, dry, p.rest)
 	a.Versions, a.VersionBytes, a.Records, a.RecordBytes = r.Versions, r.Bytes, r.History.Facts, r.History.Bytes
 	if err != nil {
 		return a, fmt.Errorf("retention: %w", err)
 	}
-	switch {
-	case dry:
-		a.Garbage, err = t.d.fs.Garbage(ctx)
-	case !floor.IsZero():
-		a.Freed, err = t.d.fs.CollectHard(ctx)
-	default:
-		a.Freed, err = t.d.fs.Collect(ctx)
-	}
+	return a, nil
+}
+
+// collect completes the answer by what a collection of garbage frees.
+func (t *tidier) collect(ctx context.Context, a control.GCAnswer, how func(context.Context) (int64, error)) (control.GCAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var err error
+	a.Freed, err = how(ctx)
 	return a, err
 }
 
@@ -145,7 +162,7 @@ func (t *tidier) tidy(ctx context.Context, floor time.Time, dry bool) (control.G
 func (t *tidier) gc(ctx context.Context, q control.GCRequest) (control.GCAnswer, error) {
 	t.hurry.Add(1)
 	defer t.hurry.Add(-1)
-	return t.tidy(ctx, time.Time{}, q.Dry)
+	return t.tidy(ctx, q.Dry)
 }
 
 // pace makes a collection wait when it has read or written so many bytes.
