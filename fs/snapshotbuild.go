@@ -91,8 +91,7 @@ func (v *Volume) makeSnapshot(ctx context.Context, name string, progress func(ui
 		mark = p.Mark
 		o := snapshot.Options{Content: v.sealedBy(ctx, waiting), Rest: v.fs.newLongManners(ctx).rest, Progress: progress}
 		built, err := v.build(ctx, p, o)
-		s.Root, s.Files, s.Bytes = built.Root, built.Files, built.Bytes
-		v.fs.log.Debug("snapshot", "name", name, "blocks", built.Added.Blocks, "bytes", built.Added.Bytes, "err", err)
+		s.Root, s.Files, s.Bytes, s.Added = built.Root, built.Files, built.Bytes, built.Added
 		return err
 	})
 	if err == nil {

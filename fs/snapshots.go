@@ -31,6 +31,8 @@ type Snapshot struct {
 	Root      ipld.Link // of its blocks, see package snapshot
 	Files     uint64    // names in it, of directories too
 	Bytes     uint64    // of the files
+
+	Added ipld.Added // what making it added to the store; only CreateSnapshot says it
 }
 
 // snapshotRecord stands behind localSnapshot and the name.
