@@ -120,6 +120,7 @@ var testOwners = map[string]string{
 	"github.com/ipld/go-ipld-prime":        "internal/dagcbor fs/snapshot", // the reference to compare with
 	"github.com/ipfs/":                     "fs/snapshot",                  // what walks blocks without keys
 	"github.com/hanwen/go-fuse/v2/fuse":    "internal/daemon",              // requests that a kernel makes once in a while
+	"github.com/klauspost/compress":        "fs",                           // to look into what may not be sealed
 	"github.com/rogpeppe/go-internal":      "*",
 	"go.uber.org/goleak":                   "*",
 	"pgregory.net/rapid":                   "*",
