@@ -106,13 +106,30 @@ type atDir struct {
 func (d atDir) lookup(name string) (Entry, error) {
 	d.t.naming.Lock()
 	defer d.t.naming.Unlock()
-	v, err := d.t.open(viewKey{d.n.key.vol, d.n.key.file, name})
+	key, err := d.key(name)
+	if err != nil {
+		return Entry{}, err
+	}
+	v, err := d.t.open(key)
 	if err != nil {
 		return Entry{Fleeting: true}, err
 	}
 	e, err := v.enterRoot()
 	e.Fleeting = v.relative || err != nil
 	return e, err
+}
+
+// key is what a name in d stands for, of what the directory has become part of since it was looked up, if it has.
+func (d atDir) key(name string) (viewKey, error) {
+	key := viewKey{d.n.key.vol, d.n.key.file, name}
+	if key.vol == nil {
+		return key, nil
+	}
+	err := key.vol.view(false, func(r eventlog.Reader) error {
+		key.file = tree.Canon(r, key.file)
+		return nil
+	})
+	return key, err
 }
 
 // list lists the snapshots.
@@ -131,13 +148,17 @@ func (d atDir) list(cookie uint64) ([]DirEntry, error) {
 		if c <= cookie {
 			continue
 		}
-		v, err := d.t.openSnapshot(viewKey{vol, d.n.key.file, name})
+		key, err := d.key(name)
+		if err != nil {
+			return nil, err
+		}
+		v, err := d.t.openSnapshot(key)
 		if err != nil || !v.hasRoot() {
 			continue // it has gone, or the directory was not there then
 		}
 		list = append(list, DirEntry{
 			Cookie: c, Name: []byte(name), Mode: ModeDir, view: v,
-			place: place{vol: vol, dirent: tree.Dirent{ID: d.n.key.file, Kind: tree.Dir}},
+			place: place{vol: vol, dirent: tree.Dirent{ID: key.file, Kind: tree.Dir}},
 		})
 	}
 	slices.SortFunc(list, func(a, b DirEntry) int { return cmp.Compare(a.Cookie, b.Cookie) })

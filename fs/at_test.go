@@ -318,6 +318,25 @@ func TestPastOfADirectory(t *testing.T) {
 	r.expect(in, "f", []byte("one"))
 }
 
+// A directory that has become part of another one has that one's past.
+func TestPastOfAJoinedDirectory(t *testing.T) {
+	r := newRig(t)
+	d, e := r.mkdir(r.vol, "d"), r.mkdir(r.vol, "e")
+	r.put(e, "f", []byte("one"))
+	at, err := r.lookup(d, atName)
+	r.must(err)
+	r.must(r.volume().update(func(t *txn) error {
+		t.apply(false, tree.Rename{ID: r.fileOf(e), From: tree.RootID, OldName: []byte("e"), To: tree.RootID, NewName: []byte("d"), Time: t.now})
+		return nil
+	}))
+	if ino, _ := r.volume().inodeOf(false, r.fileOf(d)); ino.ID != r.fileOf(e) {
+		t.Fatal("they were not joined")
+	}
+	then, err := r.lookup(at, r.now())
+	r.must(err)
+	r.expect(then, "f", []byte("one"))
+}
+
 // Files of the past have numbers of their own, the same for each name of one.
 func TestPastInodes(t *testing.T) {
 	r := newRig(t)

@@ -37,6 +37,7 @@ func (r *rig) past() string {
 		refused chown 0 $then/a/f; refused mv $then/a/f .; refused mv big $then/; refused ln big $then/new; refused ln $then/a/f new-link
 		refused setfattr -n user.x -v y $then/a/f; refused truncate -s 0 $then/big; refused touch -m $then/a/f
 		refused rmdir .at; refused mv .at elsewhere; refused mkdir .at/new; refused rm -rf $then/gone
+		test "$(id -u)" != 0 || test -z "$(find $then/a/f -writable)"
 		! mkdir .at 2>"$HOME/why" && grep -q 'File exists' "$HOME/why"`)
 	r.sh(r.me("past"), `
 		diff -r . .at/0s && diff -r . .at/now && echo more >>new/n && cat .at/now/new/n | diff - new/n

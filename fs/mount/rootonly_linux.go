@@ -6,6 +6,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/rhizome-fs/rhizome/fs"
 )
 
 // isPrivate says whether a mount will be root's alone. Root of a namespace of its own is an ordinary user, whom files of ids that
@@ -45,6 +47,9 @@ func admit(h *fuse.InHeader) fuse.Status {
 
 // Access answers access(2) and chdir(2).
 func (r *rootOnly) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status {
+	if in.Mask&unix.W_OK != 0 && fs.NodeID(in.NodeId).IsPast() {
+		return fuse.EROFS
+	}
 	if st := admit(&in.InHeader); st != fuse.OK || in.Mask&unix.X_OK == 0 {
 		return st
 	}
