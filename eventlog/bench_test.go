@@ -2,14 +2,17 @@ package eventlog
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rhizome-fs/rhizome/internal/store"
+	"github.com/rhizome-fs/rhizome/ipld"
+	"github.com/rhizome-fs/rhizome/ipld/table"
 )
 
-func diskReplica(b *testing.B) *replica {
+func diskReplica(b *testing.B, change ...func(*Options)) *replica {
 	b.Helper()
 	v := newVolume(b, 2)
 	st, err := store.Open(b.TempDir(), store.Options{})
@@ -17,11 +20,15 @@ func diskReplica(b *testing.B) *replica {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { st.Close() })
-	l, err := Open(v.options(st, 0))
+	o := v.options(st, 0)
+	for _, c := range change {
+		c(&o)
+	}
+	l, err := Open(o)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &replica{Log: l, st: st, o: v.options(st, 0)}
+	return &replica{Log: l, st: st, o: o}
 }
 
 // treeLike stands for what a create costs the log: three keys read, of which two are changed, and one new.
@@ -229,5 +236,54 @@ func BenchmarkRebaseWhileWriting(b *testing.B) {
 		mine.st.Close()
 		other.st.Close()
 		b.StartTimer()
+	}
+}
+
+// BenchmarkCheckpoint makes checkpoints of a state of 200,000 records: the first, and one after a change.
+func BenchmarkCheckpoint(b *testing.B) {
+	r := diskReplica(b, func(o *Options) { o.Reducer = anyKey{} })
+	rng := rand.New(rand.NewPCG(1, 1))
+	const records = 200_000
+	for range records / 1000 {
+		_, err := r.Update(func(tx *Tx) error {
+			for range 1000 {
+				body := binary.BigEndian.AppendUint64([]byte{0}, rng.Uint64())
+				tx.Append(Event{Body: append(body, make([]byte, 100)...)})
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	index := Index(0)
+	settle := func() {
+		for f := r.cut(b); f != nil; f = r.cut(b) {
+			index++
+			r.commit(b, index, f)
+		}
+	}
+	settle()
+	st := ipld.NewMemory()
+	for _, again := range []bool{false, true} {
+		b.Run(map[bool]string{false: "first", true: "next"}[again], func(b *testing.B) {
+			memo := &table.Memo{}
+			if again {
+				r.checkpointTo(b, st, memo)
+			}
+			n := uint64(0)
+			for b.Loop() {
+				if again {
+					b.StopTimer()
+					r.append(b, Event{Body: binary.BigEndian.AppendUint64([]byte{0}, rng.Uint64())})
+					settle()
+					b.StartTimer()
+				} else {
+					memo = nil
+				}
+				n += r.checkpointTo(b, st, memo).Table.Records
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
+		})
 	}
 }

@@ -15,22 +15,23 @@ type workload struct {
 	bytes   uint64 // of an event in the order's log
 }
 
-// The loads of each: events and bytes as they were counted on the mount (see docs/PERFORMANCE.md), on a clock that is simulated.
+// The loads of each: events and bytes of the order as they were counted when the same was done on a mount (docs/PERFORMANCE.md), on a clock that is
+// simulated.
 var workloads = []workload{
 	{"untar", 2 * 3600, func(s int) (int, int) { // Go's source tree, every quarter of an hour
 		if s%900 < 4 {
 			return 3240, 3240 * 5
 		}
 		return 0, 0
-	}, 2000},
+	}, 350},
 	{"editor's day", 8 * 3600, func(s int) (int, int) { // a save every 20 s for 40 min, then 20 min of something else
 		if s%3600 < 2400 && s%20 == 0 {
 			return 2, 2
 		}
 		return 0, 0
-	}, 3000},
-	{"SQLite", 2 * 3600, func(s int) (int, int) { return 4, 4 }, 600},
-	{"churn of one file", 3600, func(s int) (int, int) { return 10, 10 }, 1500},
+	}, 185},
+	{"SQLite", 2 * 3600, func(s int) (int, int) { return 18, 18 }, 200},        // four inserts a second, each by a program of its own
+	{"churn of one file", 3600, func(s int) (int, int) { return 20, 20 }, 940}, // written anew ten times a second
 	{"move of 100,000 files", 2 * 3600, func(s int) (int, int) { // made in four minutes, moved ten minutes later in one
 		switch {
 		case s < 240:
@@ -39,15 +40,15 @@ var workloads = []workload{
 			return 1667, 1667
 		}
 		return 0, 0
-	}, 250},
+	}, 20},
 }
 
-// measured are rates of one machine, see BenchmarkCheckpoint of package eventlog: what a checkpoint costs grows with the records that it
+// measured are rates of one machine, see BenchmarkCheckpoint and BenchmarkRebase: what a checkpoint costs grows with the records that it
 // goes over.
 const perEvent = 60 * time.Microsecond
 
 func makeCost(records int) time.Duration {
-	return 5*time.Millisecond + time.Duration(records)*time.Microsecond
+	return 5*time.Millisecond + time.Duration(records)*1500*time.Nanosecond
 }
 
 func targets() Targets { return DefaultTargets(256 << 20) }

@@ -26,7 +26,7 @@ const (
 
 	// Until something was measured.
 	guessPerEvent  = 60 * time.Microsecond
-	guessPerRecord = time.Microsecond
+	guessPerRecord = 1500 * time.Nanosecond
 )
 
 // errNoCheckpoint says that there is nothing to make one of.
