@@ -153,6 +153,9 @@ func (f *FS) runQuiet(ctx context.Context) {
 			if err := v.merge(); err != nil {
 				f.log.Error("merge conflicts", "err", err)
 			}
+			if err := v.noteSpree(f.now().UnixNano()); err != nil {
+				f.log.Warn("note a change", "err", err)
+			}
 		}
 		f.endQuiet(f.now())
 	}

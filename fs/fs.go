@@ -71,6 +71,7 @@ type FS struct {
 
 	damage damageList
 	aheads sync.WaitGroup // what is being read ahead
+	counts sync.WaitGroup // volumes whose files are being counted
 
 	// invalidate tells the kernel what changed behind its back; set once before the mount serves.
 	invalidate atomic.Pointer[Invalidator]
@@ -263,6 +264,7 @@ func (f *FS) Sync() error {
 func (f *FS) Finish() error {
 	var first error
 	f.aheads.Wait()
+	f.counts.Wait()
 	f.spills.flowing.Wait()
 	for _, n := range f.table.edits() {
 		if err := f.endEdit(n, true); err != nil && first == nil {

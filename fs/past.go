@@ -167,3 +167,21 @@ func (f *FS) spotAt(path []string, t time.Time) (spot, error) {
 	}
 	return s, nil
 }
+
+// SnapshotTime is the time of a snapshot of the volume that a path is in; ErrNotExist if none has the name.
+func (f *FS) SnapshotTime(path []string, name string) (time.Time, error) {
+	missing := fmt.Errorf("snapshot %q: %w", name, ErrNotExist)
+	known := f.past.snapshots.Load()
+	if known == nil || len(path) == 0 {
+		return time.Time{}, missing
+	}
+	s, err := f.spotAt(path, time.Time{})
+	if err != nil {
+		return time.Time{}, err
+	}
+	m, ok, err := (*known).Moment(s.vol.id, name)
+	if err == nil && !ok {
+		err = missing
+	}
+	return m.When(), err
+}

@@ -91,6 +91,9 @@ func (t *txn) unlink(dir, n *Node, name []byte) error {
 		if err := t.freeze(n, ino); err != nil {
 			return err
 		}
+		if ino.Kind != tree.Dir && !n.local {
+			t.removed++
+		}
 	}
 	t.apply(n.local, tree.Unlink{
 		Parent: dir.file, Name: name, ID: n.file, Heads: ino.HeadIDs(), Time: t.now,

@@ -138,7 +138,10 @@ func (rs *restoring) run(names []string) error {
 			break
 		}
 	}
-	return errors.Join(rs.below(), rs.finish())
+	if err := errors.Join(rs.below(), rs.finish()); err != nil || len(names) > 0 || rs.DryRun {
+		return err
+	}
+	return v.forgetMass(rs.past.at.Time)
 }
 
 // lookupNow follows names in the tree as it is.

@@ -117,7 +117,9 @@ func (c *settling) apply(ids []tree.FileID, fn func(c *settling) error) (err err
 				c.began = t.now
 			}
 			t.SetLocal([]byte{localRestored}, encodeSpan(c.began, t.now))
-			return fn(c)
+			err := fn(c)
+			t.removed = 0 // nobody does this by mistake without being told
+			return err
 		})
 	}
 	if err == nil {

@@ -22,8 +22,8 @@ func TestRestoreRandom(t *testing.T) {
 			tree string
 		}
 		var snaps []snap
-		for range rapid.IntRange(2, 4).Draw(t, "moments") {
-			for range rapid.IntRange(1, 12).Draw(t, "changes") {
+		for range rapid.IntRange(2, 3).Draw(t, "moments") {
+			for range rapid.IntRange(1, 8).Draw(t, "changes") {
 				g.change()
 			}
 			tree := r.tree(r.vol)
@@ -36,7 +36,7 @@ func TestRestoreRandom(t *testing.T) {
 				r.commit()
 			}
 		}
-		for range rapid.IntRange(1, 4).Draw(t, "restores") {
+		for range rapid.IntRange(1, 3).Draw(t, "restores") {
 			s := snaps[rapid.IntRange(0, len(snaps)-1).Draw(t, "to")]
 			r.restore("me/notes", s.at, RestoreOptions{Exact: true})
 			r.sameTree(fmt.Sprint("restored to ", s.at.UnixNano()), r.tree(r.vol), s.tree)

@@ -177,7 +177,7 @@ func (c *volumeCheck) bad(key []byte, format string, args ...any) {
 }
 
 func (c *volumeCheck) localRecord(r eventlog.Reader, key, val []byte) error {
-	least := map[byte]int{localMetaKey: 17, localPending: 17, localBytes: 17, localJournal: 17, localChunk: 25, localVolume: 17, localExpired: 17, localRetention: 1, localRestored: 1}
+	least := map[byte]int{localMetaKey: 17, localPending: 17, localBytes: 17, localJournal: 17, localChunk: 25, localVolume: 17, localExpired: 17, localRetention: 1, localRestored: 1, localMass: 9}
 	if want, ok := least[key[0]]; ok && len(key) != want {
 		c.bad(key, "its key has %d bytes", len(key))
 		return nil
@@ -185,6 +185,10 @@ func (c *volumeCheck) localRecord(r eventlog.Reader, key, val []byte) error {
 	switch key[0] {
 	case localMetaKey:
 		if len(val) != metaSize && len(val) != sparseMetaSize {
+			c.bad(key, "it has %d bytes", len(val))
+		}
+	case localMass:
+		if len(val) != massSize {
 			c.bad(key, "it has %d bytes", len(val))
 		}
 	case localRestored:

@@ -29,6 +29,7 @@ type Volume struct {
 	building sync.Mutex // held while a snapshot is made
 
 	unmerged atomic.Bool // there may be conflicts that nobody has looked at
+	spree    spree
 
 	mu      sync.Mutex
 	pending map[tree.VersionID]*pending
@@ -136,6 +137,8 @@ type txn struct {
 	now  int64
 	done []func() // what changes in memory once the change is made; node locks are still held
 
+	removed int64 // files that lose their last name
+
 	opening bool // more is about to follow: a file's first edit, or the sealing of one
 }
 
@@ -156,6 +159,9 @@ func (v *Volume) updateTo(d store.Durability, fn func(t *txn) error) error {
 	}
 	for _, fn := range t.done {
 		fn()
+	}
+	if t.removed > 0 {
+		v.removed(t.removed, t.now)
 	}
 	err = c.Wait(d)
 	v.home.id.Wake(!t.opening)
@@ -197,6 +203,7 @@ const (
 	localChunk     = 'K' // FileID, offset (8), : bytes of the journal
 	localTreeKeys  = 'T' // the device-local tree's state
 	localVolume    = 'V' // VolumeID: it has been opened; in a home volume
+	localMass      = 'M' // when (8): a large part of the files was deleted
 	localRestored  = 'Z' // when the last restore began and ended
 	localExpired   = 'X' // VersionID: its bytes are not kept any more
 	localRetention = 'R' // retentionRecord

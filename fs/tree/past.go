@@ -1,6 +1,9 @@
 package tree
 
-import "github.com/rhizome-fs/rhizome/eventlog"
+import (
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/identity"
+)
 
 // InodeOf reads what stood behind InodeKey(id): a living file or a dead one, and no alias. It keeps nothing of rec.
 func InodeOf(id FileID, rec []byte) (Inode, bool) {
@@ -24,3 +27,12 @@ func SameBytes(r eventlog.Reader, a, b Inode) bool {
 
 // Subjects calls fn for every file that an op names, but for those in its path.
 func Subjects(op Op, fn func(FileID)) { op.visit(fn) }
+
+// GraftOf reads the graft that shows a volume, or the last one that did.
+func GraftOf(r eventlog.Reader, v identity.VolumeID) (Inode, bool) {
+	rec, ok := r.Get(volumeKey(v))
+	if !ok || len(rec) != 16 {
+		return Inode{}, false
+	}
+	return getAny(r, FileID(rec))
+}
