@@ -18,22 +18,15 @@ func newDiff(a *app) *cobra.Command {
 		Use:   "diff PATH TIME [TIME]",
 		Short: "List what was added, removed, changed and renamed at and below PATH since a time, or between two",
 		Long: `List which names at and below PATH were added, removed, changed (their content), renamed, or given other attributes between the
-first TIME and the second, or now. TIME is ` + when.Forms + `.
+first TIME and the second, or now. TIME is ` + when.Forms + `,
+or the name of a snapshot.
 For what is in the files, compare them: diff -r PATH/.at/TIME PATH`,
 		Args: argsBetween(2, 3),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			now := time.Now()
-			from, err := when.Parse(args[1], now)
-			if err != nil {
-				return asUsage(err)
-			}
-			q := control.DiffRequest{From: from}
+			q := control.DiffRequest{From: *whenOf(args[1], now)}
 			if len(args) == 3 {
-				to, err := when.Parse(args[2], now)
-				if err != nil {
-					return asUsage(err)
-				}
-				q.To = &to
+				q.To = whenOf(args[2], now)
 			}
 			if q.Path, err = resolve(args[0]); err != nil {
 				return err

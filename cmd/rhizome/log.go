@@ -47,7 +47,11 @@ func (a *app) log(ctx context.Context, q control.LogRequest) error {
 			if lines.json {
 				return lines.object(e)
 			}
-			_, err := fmt.Fprintln(lines.out, logLine(e))
+			line := logLine(e)
+			if e.MassDeletion != nil {
+				line += "\n  ! " + a.massLine(*e.MassDeletion)
+			}
+			_, err := fmt.Fprintln(lines.out, line)
 			return err
 		})
 	})

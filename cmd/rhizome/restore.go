@@ -21,24 +21,22 @@ func newRestore(a *app) *cobra.Command {
 		Use:   "restore PATH[@TIME]",
 		Short: "Bring a file or a directory back as it was at a time, or as it last was",
 		Long: `Make PATH what it was at TIME: a file, or a directory with all that was in it. Without TIME, what was deleted comes back as
-it last was, and a file gets the version before its present one. TIME is ` + when.Forms + `.
+it last was, and a file gets the version before its present one. TIME is ` + when.Forms + `,
+or the name of a snapshot.
 
 It is an edit like any other: what is there now stays in the history, and rhizome undo takes the restore back. What came
 into a directory later stays, unless --exact is given. A name that ends like @2h needs --at.`,
 		Args: argsBetween(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, t, err := pathAndTime(args[0], at, time.Now())
-			if err != nil {
-				return err
-			}
-			q.Time = t
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var path string
+			path, q.At = pathAndTime(args[0], at, time.Now())
 			if q.Path, err = resolve(path); err != nil {
 				return err
 			}
 			err = a.restored(cmd.Context(), string(q.Path), q.DryRun, verbose, "restore", func(ctx context.Context, c *control.Client, fn func(control.Restored) error) error {
 				return control.Follow(ctx, c, control.RestoreRoute, q, fn)
 			})
-			if i := strings.LastIndexByte(path, '@'); i > 0 && t == nil && control.CodeOf(err) == control.NotFound {
+			if i := strings.LastIndexByte(path, '@'); i > 0 && q.At == nil && control.CodeOf(err) == control.NotFound {
 				return control.Fail(control.NotFound, err, fmt.Sprintf("if %s is meant to be a time: write %s", control.Name(path[i+1:]), when.Forms))
 			}
 			return err
@@ -52,23 +50,28 @@ into a directory later stays, unless --exact is given. A name that ends like @2h
 }
 
 // pathAndTime takes PATH@TIME apart. A path that is there as it stands has no time.
-func pathAndTime(arg, at string, now time.Time) (path string, t *time.Time, err error) {
+func pathAndTime(arg, at string, now time.Time) (path string, w *control.When) {
 	path = arg
-	if i := strings.LastIndexByte(arg, '@'); at == "" && i > 0 {
-		if _, err := os.Lstat(arg); err != nil {
-			if _, err := when.Parse(arg[i+1:], now); err == nil {
-				path, at = arg[:i], arg[i+1:]
-			}
+	if i := strings.LastIndexByte(arg, '@'); at == "" && i > 0 && !strings.Contains(arg[i:], "/") {
+		_, whole := os.Lstat(arg)
+		_, part := os.Lstat(arg[:i])
+		_, bad := when.Parse(arg[i+1:], now)
+		if whole != nil && (part == nil || bad == nil) {
+			path, at = arg[:i], arg[i+1:]
 		}
 	}
 	if at == "" {
-		return path, nil, nil
+		return path, nil
 	}
-	is, err := when.Parse(at, now)
-	if err != nil {
-		return "", nil, asUsage(err)
+	return path, whenOf(at, now)
+}
+
+// whenOf reads a time, or takes it for the name of a snapshot: those are never written like times.
+func whenOf(s string, now time.Time) *control.When {
+	if t, err := when.Parse(s, now); err == nil {
+		return &control.When{Time: &t}
 	}
-	return path, &is, nil
+	return &control.When{Snapshot: s}
 }
 
 // showAtMost is how many of the things that were done are named for a person who does not ask for all.

@@ -38,8 +38,13 @@ func newStatus(a *app) *cobra.Command {
 
 // onlyVolume is s with the numbers of one volume.
 func onlyVolume(s control.Status, id control.VolumeID) control.Status {
-	all, damage := s.Volumes, s.Damage
-	s.Volumes, s.Damage = nil, nil
+	all, damage, mass := s.Volumes, s.Damage, s.MassDeletions
+	s.Volumes, s.Damage, s.MassDeletions = nil, nil, nil
+	for _, m := range mass {
+		if m.Volume == id {
+			s.MassDeletions = append(s.MassDeletions, m)
+		}
+	}
 	for _, v := range all {
 		if v.ID == id {
 			s.Volumes = append(s.Volumes, v)
@@ -78,6 +83,9 @@ func (a *app) printStatus(s control.Status) {
 	for _, f := range s.Health {
 		a.printf("\n%s: %s%s\n", gradeWord(f.Grade), f.What, hintAfter(f.Hint))
 	}
+	for _, m := range s.MassDeletions {
+		a.printf("\nNote: %s\n", a.massLine(m))
+	}
 	for _, d := range s.Damage {
 		what := d.What
 		if d.Path != "" {
@@ -94,6 +102,12 @@ func checkpoint(c control.Checkpoint) string {
 		return s + ", by an earlier run"
 	}
 	return s + ", at " + localTime(c.Time) + ": " + c.Why
+}
+
+// massLine tells of files that were deleted at once, and how to have them back.
+func (a *app) massLine(m control.MassDeletion) string {
+	return fmt.Sprintf("%s of %s files in %s were deleted at once, %s; to take that back: %s", control.Grouped(m.Removed), control.Grouped(m.Of),
+		m.Path, localTime(m.Began), a.command("undo", "--since", m.Since.Format(time.RFC3339Nano), string(m.Path)))
 }
 
 func readOnly(s control.Status) string {

@@ -20,17 +20,14 @@ func newUndo(a *app) *cobra.Command {
 		Long: `Take back what was done to PATH and what is below it: what was deleted is there again, what was changed is as it was, what was
 renamed has its name again, what was made is gone. Without --since it is the last change: all that came one after the other
 with less than two seconds in between. --since TIME takes back all since then, whichever device did it. TIME is
-` + when.Forms + `.
+` + when.Forms + `,
+or the name of a snapshot.
 
 It is an edit like any other: what it takes back stays in the history, and a second undo takes back the first.`,
 		Args: argsBetween(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if since != "" {
-				t, err := when.Parse(since, time.Now())
-				if err != nil {
-					return asUsage(err)
-				}
-				q.Since = &t
+				q.Since = whenOf(since, time.Now())
 			}
 			if len(args) > 0 {
 				if q.Path, err = resolve(args[0]); err != nil {

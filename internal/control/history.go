@@ -10,6 +10,12 @@ const (
 	DiffRoute    StreamRoute[DiffRequest, Difference]      = "POST /v1/diff"
 )
 
+// A When is a moment: a time, or that of a snapshot of the volume that a path is in.
+type When struct {
+	Time     *time.Time `json:"time,omitempty"`
+	Snapshot string     `json:"snapshot,omitempty"`
+}
+
 // A HistoryRequest asks what happened to a path.
 type HistoryRequest struct {
 	Path Name `json:"path"`
@@ -33,19 +39,19 @@ type HistoryEntry struct {
 	NoDiff  string    `json:"no_diff,omitempty"` // why there is none: "binary", "too large", "not kept"
 }
 
-// A RestoreRequest asks to make a path what it was. Without Time: what it was before it became what it is.
+// A RestoreRequest asks to make a path what it was. Without At: what it was before it became what it is.
 type RestoreRequest struct {
-	Path   Name       `json:"path"`
-	Time   *time.Time `json:"time,omitempty"`
-	Exact  bool       `json:"exact,omitempty"` // what was not there then goes
-	DryRun bool       `json:"dry_run,omitempty"`
+	Path   Name  `json:"path"`
+	At     *When `json:"at,omitempty"`
+	Exact  bool  `json:"exact,omitempty"` // what was not there then goes
+	DryRun bool  `json:"dry_run,omitempty"`
 }
 
 // An UndoRequest asks to take back what was done to a path since a time, or the last change.
 type UndoRequest struct {
-	Path   Name       `json:"path,omitempty"` // "" for everything
-	Since  *time.Time `json:"since,omitempty"`
-	DryRun bool       `json:"dry_run,omitempty"`
+	Path   Name  `json:"path,omitempty"` // "" for everything
+	Since  *When `json:"since,omitempty"`
+	DryRun bool  `json:"dry_run,omitempty"`
 }
 
 // A Restored is one thing that a restore or an undo did or would do. What is "moment": Time says of when what follows is; then "restore" (it is
@@ -62,9 +68,9 @@ type Restored struct {
 
 // A DiffRequest asks what differs at and below a path between two times; without To, between From and now.
 type DiffRequest struct {
-	Path Name       `json:"path"`
-	From time.Time  `json:"from"`
-	To   *time.Time `json:"to,omitempty"`
+	Path Name  `json:"path"`
+	From When  `json:"from"`
+	To   *When `json:"to,omitempty"`
 }
 
 // A Difference is what became of one name: What is "added", "removed", "changed", "renamed", "attributes".

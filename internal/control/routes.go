@@ -84,6 +84,9 @@ type LogEntry struct {
 	Seq       uint64    `json:"seq,omitempty"`   // 0: not in a frame yet
 	Index     uint64    `json:"index,omitempty"` // 0: tentative
 	Tentative bool      `json:"tentative"`
+
+	// Of one of the removals that it is made of.
+	MassDeletion *MassDeletion `json:"mass_deletion,omitempty"`
 }
 
 // An IdentityNewRequest makes an identity with a directory of that name.

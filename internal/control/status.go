@@ -24,6 +24,9 @@ type Status struct {
 	Checkpoints []Checkpoint `json:"checkpoints,omitempty"`
 	Health      []Finding    `json:"health,omitempty"` // nothing: all is well
 	Damage      []Damage     `json:"damage,omitempty"`
+
+	// Large parts of volumes that were deleted at once in the last days, and not brought back since.
+	MassDeletions []MassDeletion `json:"mass_deletions,omitempty"`
 }
 
 // Events counts events by how far they have come.
@@ -75,6 +78,18 @@ type Damage struct {
 	Volume VolumeID `json:"volume,omitempty"` // "" if unknown
 	Path   Name     `json:"path,omitempty"`   // "" if no file is known to need them
 	What   string   `json:"what"`             // "segment 12 is missing"
+}
+
+// A MassDeletion is more than a fifth of a volume of more than a hundred files that was deleted without a pause of a minute.
+// rhizome undo --since SINCE PATH takes it back.
+type MassDeletion struct {
+	Volume  VolumeID  `json:"volume"`
+	Path    Name      `json:"path"`  // the volume's root, absolute
+	Since   time.Time `json:"since"` // just before it
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended"`
+	Removed int64     `json:"removed"` // files
+	Of      int64     `json:"of"`
 }
 
 // A Check is one thing that doctor looked at.

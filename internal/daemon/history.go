@@ -51,7 +51,12 @@ func (d *daemon) history(ctx context.Context, q control.LogRequest, out *control
 	if q.Last > 0 && len(all) > q.Last {
 		all = all[len(all)-q.Last:]
 	}
+	marks, err := d.newMassMarker()
+	if err != nil {
+		return err
+	}
 	for _, e := range all {
+		marks.mark(&e)
 		if err := errors.Join(ctx.Err(), out.Send(e)); err != nil {
 			return err
 		}
@@ -59,7 +64,7 @@ func (d *daemon) history(ctx context.Context, q control.LogRequest, out *control
 	if err := out.Flush(); err != nil || !q.Follow {
 		return err
 	}
-	return d.follow(ctx, q, tellers, out)
+	return d.follow(ctx, q, tellers, marks, out)
 }
 
 // sources are the volumes that are asked for.
@@ -111,7 +116,7 @@ func (d *daemon) past(ctx context.Context, s *source, t *teller, last int) ([]co
 }
 
 // follow tells what is new until the client goes. An event is told once: when it has its place in a frame.
-func (d *daemon) follow(ctx context.Context, q control.LogRequest, tellers map[identity.VolumeID]*teller, out *control.Stream[control.LogEntry]) error {
+func (d *daemon) follow(ctx context.Context, q control.LogRequest, tellers map[identity.VolumeID]*teller, marks *massMarker, out *control.Stream[control.LogEntry]) error {
 	for sleep(ctx, followEvery) {
 		if q.Volume == "" {
 			more, err := d.sources("")
@@ -124,9 +129,14 @@ func (d *daemon) follow(ctx context.Context, q control.LogRequest, tellers map[i
 				}
 			}
 		}
+		var err error
+		if marks.list, err = d.massDeletions(time.Time{}); err != nil {
+			return err
+		}
 		for _, t := range tellers {
 			err := t.more(func(e eventlog.Entry) error {
 				for _, le := range d.describe(t.source, e) {
+					marks.mark(&le)
 					if err := out.Send(le); err != nil {
 						return err
 					}

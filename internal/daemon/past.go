@@ -12,6 +12,7 @@ import (
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/when"
 )
 
 // inMount splits a path into names below the mount's top.
@@ -45,15 +46,30 @@ func pastError(err error) error {
 	return err
 }
 
+// when is the time that is meant for a path; the zero time for nil.
+func (d *daemon) when(path []string, w *control.When) (time.Time, error) {
+	switch {
+	case w == nil:
+		return time.Time{}, nil
+	case w.Time != nil:
+		return *w.Time, nil
+	}
+	t, err := d.fs.SnapshotTime(path, w.Snapshot)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = control.Fail(control.Usage, fmt.Errorf("%q is neither a time nor the name of a snapshot", w.Snapshot), "write "+when.Forms)
+	}
+	return t, err
+}
+
 // restore makes a path what it was.
 func (d *daemon) restore(ctx context.Context, q control.RestoreRequest, out *control.Stream[control.Restored]) error {
 	path, err := d.mayRestore(q.Path, q.DryRun)
 	if err != nil {
 		return err
 	}
-	var at time.Time
-	if q.Time != nil {
-		at = *q.Time
+	at, err := d.when(path, q.At)
+	if err != nil {
+		return err
 	}
 	o := fs.RestoreOptions{Exact: q.Exact, DryRun: q.DryRun}
 	err = d.fs.Restore(ctx, path, at, o, d.tellRestored(out))
@@ -69,9 +85,9 @@ func (d *daemon) undo(ctx context.Context, q control.UndoRequest, out *control.S
 	if err != nil {
 		return err
 	}
-	var since time.Time
-	if q.Since != nil {
-		since = *q.Since
+	since, err := d.when(path, q.Since)
+	if err != nil {
+		return err
 	}
 	err = d.fs.Undo(ctx, path, since, q.DryRun, d.tellRestored(out))
 	return errors.Join(pastError(err), out.Flush())
@@ -112,11 +128,15 @@ func (d *daemon) difference(ctx context.Context, q control.DiffRequest, out *con
 	if err != nil {
 		return err
 	}
-	var to time.Time
-	if q.To != nil {
-		to = *q.To
+	from, err := d.when(path, &q.From)
+	if err != nil {
+		return err
 	}
-	err = d.fs.Diff(ctx, path, q.From, to, func(x fs.Difference) error {
+	to, err := d.when(path, q.To)
+	if err != nil {
+		return err
+	}
+	err = d.fs.Diff(ctx, path, from, to, func(x fs.Difference) error {
 		c := control.Difference{
 			What: x.What, Path: control.Name(x.Path), From: control.Name(x.From), Kind: x.Kind.String(), Bytes: bytesOf(x.Kind, x.Bytes),
 		}

@@ -6,6 +6,7 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
@@ -53,6 +54,9 @@ func (d *daemon) status() (control.Status, error) {
 	}
 	s.Health = d.health(space)
 	s.Damage = d.damage()
+	if s.MassDeletions, err = d.massDeletions(time.Now().Add(-massShown)); err != nil {
+		return s, err
+	}
 	s.Sentence = control.Sentence(s)
 	return s, nil
 }
