@@ -48,7 +48,7 @@ crash: tools
 
 # flips flips random bits of a store, one at a time: rhizome verify names each, or all that can be read is as it was.
 flips:
-	$(GO) test -count=1 -timeout 0 -run '^(TestFlips|TestVerifyNames.*)$$' ./internal/daemon -v -args -flips $(SECONDS)
+	$(GO) test -count=1 -timeout 0 -run '^(TestFlips|TestVerifyNames.*|TestRepair)$$' ./internal/daemon -v -args -flips $(SECONDS)
 
 # programs has large programs do on one mount what takes them minutes, and prints how long, on the mount and in a plain directory of
 # the same disk. npm asks its registry.

@@ -26,6 +26,21 @@ type Look struct {
 	Report  *report.Report
 	// Fix sets a record that follows from others (val nil: removes it), if such records are to be mended; else nil. It must not change what DB shows.
 	Fix func(key, val []byte) error
+	// Frames are those that are damaged or missing: Verify adds to it, unless it is nil.
+	Frames map[FrameHash]struct{}
+}
+
+// PutFrame gives fix a frame that is lost here, as it was found elsewhere. It reports whether it is one of this volume's.
+func (o Look) PutFrame(raw []byte, fix func(key, val []byte) error) (bool, error) {
+	f, err := ParseFrame(raw)
+	if err != nil || f.Volume != o.Volume {
+		return false, nil
+	}
+	if _, lost := o.Frames[f.Hash]; !lost {
+		return false, nil
+	}
+	delete(o.Frames, f.Hash)
+	return true, fix(newKeyspace(o.Volume).frame(f.Feed().ID(), f.First, f.Hash), raw)
 }
 
 // VolumesOf lists the volumes of which a database has records of a log.
@@ -106,7 +121,8 @@ type logCheck struct {
 	known bool  // there are marks
 	base  Index // frames up to there may not be here: the log was restored from a checkpoint
 	want  marks
-	order map[FrameHash]Index // of the committed frames; read when it is needed
+	order map[FrameHash]Index     // of the committed frames; read when it is needed
+	here  map[FrameHash]frameMeta // of the frames that are here; read when a record of one is gone
 	count struct{ frames, tentative, waiting uint64 }
 	heads map[FrameHash]headRecord // as the frames say
 	feeds map[FrameHash]FeedID     // of heads
@@ -134,6 +150,9 @@ func (c *logCheck) each(kind byte, fn func(key, val []byte) error) error {
 func (c *logCheck) lost(h FrameHash, m report.Mend, format string, args ...any) {
 	c.Report.Bad(report.Frame, c.frameName(h), m, format, args...)
 	c.Fix = nil
+	if c.Frames != nil && m == report.Copy {
+		c.Frames[h] = struct{}{}
+	}
 }
 
 // follows compares a record with what it must be.
@@ -261,6 +280,28 @@ func (c *logCheck) place(f *Frame) error {
 	return c.follows(report.Order, c.ks.hash(kindMeta, f.Hash), dagcbor.Encode(n.meta(index)), "where the frame is")
 }
 
+// metaOf returns where a frame is and what it is, by its record, or, if that is gone, by the frame itself.
+func (c *logCheck) metaOf(h FrameHash) (m frameMeta, ok bool, err error) {
+	rec, ok, err := dbGet(c.DB, c.ks.hash(kindMeta, h))
+	if err != nil || ok && dagcbor.Decode(rec, &m) == nil {
+		return m, ok, err
+	}
+	if c.here == nil {
+		c.here = map[FrameHash]frameMeta{}
+		err := c.each(kindFrame, func(key, raw []byte) error {
+			if f, err := ParseFrame(raw); err == nil && f.Hash == hashOf(key) {
+				c.here[f.Hash] = newNode(f.Hash, f.Header).meta(c.order[f.Hash])
+			}
+			return nil
+		})
+		if err != nil {
+			return m, false, err
+		}
+	}
+	m, ok = c.here[h]
+	return m, ok, nil
+}
+
 // indexOf returns a frame's place in the committed order, as the order itself says; 0: none.
 func (c *logCheck) indexOf(h FrameHash) (Index, error) {
 	if c.order == nil {
@@ -282,14 +323,13 @@ func (c *logCheck) indexOf(h FrameHash) (Index, error) {
 func (c *logCheck) names(n *node, index Index) (err error) {
 	var depth uint64
 	n.names(func(h FrameHash) bool {
-		var rec []byte
 		var m frameMeta
 		var ok bool
-		if rec, ok, err = dbGet(c.DB, c.ks.hash(kindMeta, h)); err != nil {
+		if m, ok, err = c.metaOf(h); err != nil {
 			return false
 		}
-		if !ok || dagcbor.Decode(rec, &m) != nil {
-			c.lost(n.hash, report.Copy, "it builds on frame %x, which is not here", h[:8])
+		if !ok {
+			c.lost(h, report.Copy, "frame %x builds on it, and it is not here", n.hash[:8])
 			depth = n.header.Depth - 1
 			return true
 		}
@@ -336,6 +376,7 @@ func (c *logCheck) committed() error {
 	c.want.Frames, c.want.Events, c.want.OrderHash = 0, 0, [32]byte{}
 	var last Index
 	var place uint32
+	behind := false
 	err := c.each(kindCommitted, func(key, val []byte) error {
 		c.Report.Checked(report.Order, 1)
 		if len(key) != 18+12 || len(val) != 32 {
@@ -352,13 +393,15 @@ func (c *logCheck) committed() error {
 			c.Report.Bad(report.Order, c.keyName(key), report.Nothing, "place %d of index %d is missing", place, i)
 			place = p
 		}
-		var m frameMeta
-		rec, ok, err := dbGet(c.DB, c.ks.hash(kindMeta, h))
+		m, ok, err := c.metaOf(h)
 		if err != nil {
 			return err
 		}
-		if !ok || dagcbor.Decode(rec, &m) != nil {
+		if !ok {
 			c.lost(h, report.Copy, "it is committed at %d, and not here", i)
+		}
+		if i > c.marks.Index && c.want.OrderHash == c.marks.OrderHash && c.want.Frames == c.marks.Frames {
+			behind = true // the marks are of an earlier moment
 		}
 		c.want.OrderHash = nextOrderHash(c.want.OrderHash, i, h)
 		c.want.Frames++
@@ -366,7 +409,7 @@ func (c *logCheck) committed() error {
 		c.want.Index = max(c.want.Index, i)
 		return nil
 	})
-	if err == nil && c.want.OrderHash != c.marks.OrderHash {
+	if err == nil && c.want.OrderHash != c.marks.OrderHash && !behind {
 		c.Report.Bad(report.Order, c.Name+": marks", report.Nothing, "the order hash is %x, and what is committed gives %x", c.marks.OrderHash[:8], c.want.OrderHash[:8])
 		c.want.OrderHash = c.marks.OrderHash
 		c.Fix = nil // it is not known what is committed
@@ -395,7 +438,7 @@ func (c *logCheck) tentative() error {
 		if c.order[h] != 0 {
 			return c.extra(report.Order, key, "a committed frame stands in the tentative order")
 		}
-		if _, ok, err := dbGet(c.DB, c.ks.hash(kindMeta, h)); err != nil || !ok {
+		if _, ok, err := c.metaOf(h); err != nil || !ok {
 			c.lost(h, report.Copy, "it is tentative, and not here")
 			return err
 		}

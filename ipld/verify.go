@@ -18,9 +18,10 @@ import (
 
 // VerifySegments reads every segment below home, and compares each block with its hash and the index with where the blocks are. db is the
 // database, or a snapshot of it; nil: there is none, and only the segments are looked at. What is behind a segment's mark is
-// looked at only if nobody appends to it. It changes nothing. The error is the disk's, or says that r has had enough.
-func VerifySegments(fs vfs.FS, home string, db pebble.Reader, atRest bool, r *report.Report) error {
-	v := &segmentCheck{fs: fs, dir: fs.PathJoin(home, segmentsDir), db: db, atRest: atRest, r: r, right: map[segmentNumber]int64{}}
+// looked at only if nobody appends to it. It changes nothing. The blocks that are damaged or missing, and that something may need, are added to
+// wanted, unless that is nil. The error is the disk's, or says that r has had enough.
+func VerifySegments(fs vfs.FS, home string, db pebble.Reader, atRest bool, wanted map[CID]struct{}, r *report.Report) error {
+	v := &segmentCheck{fs: fs, dir: fs.PathJoin(home, segmentsDir), db: db, atRest: atRest, wanted: wanted, r: r, right: map[segmentNumber]int64{}}
 	sizes, err := v.files()
 	if err != nil {
 		return err
@@ -62,9 +63,16 @@ type segmentCheck struct {
 	dir     string
 	db      pebble.Reader
 	atRest  bool
+	wanted  map[CID]struct{}
 	r       *report.Report
 	records map[segmentNumber]segmentRecord
 	right   map[segmentNumber]int64 // how many entries of the index lead to a block of that segment as they should
+}
+
+func (v *segmentCheck) want(c CID) {
+	if v.wanted != nil {
+		v.wanted[c] = struct{}{}
+	}
 }
 
 func (v *segmentCheck) path(n segmentNumber) string { return v.fs.PathJoin(v.dir, n.file()) }
@@ -139,7 +147,7 @@ func (v *segmentCheck) segment(n segmentNumber, size int64) error {
 	if string(head) != carHeader && (known && rec.Mark > 0 || v.db == nil) {
 		v.r.Bad(report.Segment, v.path(n)+":0", report.Rebuild, "the CAR file's header is wrong")
 	}
-	s := segmentScan{segmentCheck: v, n: n, f: f, off: int64(len(carHeader)), end: end, mark: rec.Mark}
+	s := segmentScan{segmentCheck: v, n: n, f: f, off: int64(len(carHeader)), end: end, mark: rec.Mark, recorded: known || !v.atRest}
 	return s.run()
 }
 
@@ -149,6 +157,7 @@ type segmentScan struct {
 	n              segmentNumber
 	f              io.ReaderAt
 	off, end, mark int64
+	recorded       bool      // there is a record of the segment, or that it is missing was told
 	known          []located // what the index says is here, by place; read when something is wrong
 }
 
@@ -182,10 +191,17 @@ func (s *segmentScan) run() error {
 // found takes a block that is what its CID says.
 func (s *segmentScan) found(c CID, l location) error {
 	s.r.Checked(report.Block, 1)
-	if s.db == nil || l.off >= s.mark {
+	if s.db == nil || l.off >= s.mark && s.recorded {
 		return nil
 	}
 	is, ok, err := lookUp(s.db, c)
+	if l.off >= s.mark {
+		if err == nil && ok && is == l { // else it was appended just before a crash
+			s.recorded = true
+			s.r.Bad(report.Mark, s.path(s.n), report.Rebuild, "the database has no record of the segment, and knows of blocks in it")
+		}
+		return nil
+	}
 	where := fmt.Sprintf("%s:%d", s.path(s.n), l.off)
 	switch {
 	case errors.Is(err, ErrDamaged):
@@ -213,12 +229,13 @@ func (s *segmentScan) damaged(c CID, l location, why error) error {
 	}
 	where := fmt.Sprintf("%s:%d", s.path(s.n), at)
 	if is, ok := s.indexed(at); ok {
+		s.want(is.cid)
 		s.r.Bad(report.Block, where, report.Copy, "block %s is not what was written: %v", Format(is.cid), why)
 		s.right[s.n]++ // the entry is right, the block is not
 	} else if s.db == nil && c.IsZero() {
 		s.r.Bad(report.Segment, where, report.Copy, "what follows can't be read: %v", why)
 	} else {
-		s.r.Bad(report.Block, where, report.Copy, "a block that nothing leads to is not what was written: %v", why)
+		s.r.Note(report.Block, where, "a block that nothing leads to is not what was written: %v", why)
 	}
 	s.off = next
 	return nil
@@ -296,6 +313,7 @@ func (v *segmentCheck) entry(c CID, l location) error {
 	f, err := v.fs.Open(v.path(l.segment))
 	if err != nil {
 		if v.atRest && errors.Is(err, iofs.ErrNotExist) {
+			v.want(c)
 			v.r.Bad(report.Block, "block "+Format(c), report.Copy, "it was in segment %v, which is missing", l.segment)
 			return nil
 		}
@@ -307,12 +325,14 @@ func (v *segmentCheck) entry(c CID, l location) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
+		v.want(c)
 		v.r.Bad(report.Block, "block "+Format(c), report.Copy, "it was in segment %v at %d, which is cut", l.segment, l.off)
 		return nil
 	}
 	if got, size, _, err := parseCARSection(head); err != nil || got != c || size != l.size {
 		v.r.Bad(report.Index, "block "+Format(c), report.Rebuild, "the index leads to segment %v at %d, where it is not", l.segment, l.off)
 	} else if info, err := f.Stat(); err == nil && l.end() > info.Size() {
+		v.want(c)
 		v.r.Bad(report.Block, "block "+Format(c), report.Copy, "segment %v is cut in the midst of it", l.segment)
 	}
 	return nil
@@ -324,11 +344,13 @@ type ContentCheck struct {
 	seen map[uint64]struct{} // by the digest's beginning
 	deep bool
 	r    *report.Report
+
+	Wanted map[CID]struct{} // blocks that are damaged or missing are added here; nil: they are not
 }
 
 // NewContentCheck returns one over the blocks in st. deep: leaves are opened too, and not only looked for.
 func NewContentCheck(st Store, deep bool, r *report.Report) *ContentCheck {
-	return &ContentCheck{st, map[uint64]struct{}{}, deep, r}
+	return &ContentCheck{st: st, seen: map[uint64]struct{}{}, deep: deep, r: r}
 }
 
 // Check opens what c reaches under the keys of its links, and tells what is missing, damaged, or opens to something else. where names c for
@@ -404,6 +426,9 @@ func (k *ContentCheck) leaf(link Link, size int64, where func() string) error {
 
 // blame tells of a block that is not to be had.
 func (k *ContentCheck) blame(c CID, where func() string, err error) error {
+	if k.Wanted != nil && (errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged)) {
+		k.Wanted[c] = struct{}{}
+	}
 	switch {
 	case err == nil:
 		return nil

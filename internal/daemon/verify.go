@@ -36,6 +36,7 @@ type VerifyOptions struct {
 // Verify checks a store that no daemon serves, and changes nothing in it unless it is to repair it. Its errors carry a control.Code;
 // that something is damaged is none.
 func Verify(ctx context.Context, o VerifyOptions) (control.VerifyReport, error) {
+	o.Deep = o.Deep || o.Repair
 	if _, err := os.Stat(o.Home); errors.Is(err, os.ErrNotExist) {
 		return control.VerifyReport{}, control.Fail(control.NotFound, fmt.Errorf("there is no store at %s", o.Home), "")
 	}
@@ -43,7 +44,11 @@ func Verify(ctx context.Context, o VerifyOptions) (control.VerifyReport, error) 
 	if err := v.atRest(); err != nil {
 		return control.VerifyReport{}, explain(err, Options{Home: o.Home})
 	}
-	return v.answer(), nil
+	if !o.Repair || v.r.Damaged() == 0 {
+		return v.answer(), nil
+	}
+	a, err := v.repaired(o)
+	return a, explain(err, Options{Home: o.Home})
 }
 
 // A verifier checks one store, as it is at one moment.
@@ -62,6 +67,11 @@ type verifier struct {
 	rings    []*identity.Keyring
 	mounted  bool
 	bytes    int64
+
+	// For who repairs; else nil.
+	wanted map[ipld.CID]struct{}           // blocks that are damaged or missing
+	frames map[eventlog.FrameHash]struct{} // and frames
+	fix    func(key, val []byte) error
 }
 
 func newVerifier(ctx context.Context, home string, disk vfs.FS, deep bool, progress func(done, total int64), log *slog.Logger) *verifier {
@@ -120,6 +130,7 @@ func (v *verifier) atRest() (err error) {
 	} else {
 		defer func() { err = errors.Join(v.blocks.Close(), err) }()
 		v.contents = ipld.NewContentCheck(v.blocks, v.deep, v.r)
+		v.contents.Wanted = v.wanted
 	}
 	return v.identities()
 }
@@ -141,6 +152,11 @@ func (v *verifier) identities() error {
 		if err != nil {
 			return v.unreadable(report.Membership, k.Name(), err)
 		}
+		if m != nil && v.fix != nil && m.Len() == 1 {
+			if err := v.mendMembers(k); err != nil {
+				return err
+			}
+		}
 		members[k.Device()] = m
 	}
 	vols, err := eventlog.VolumesOf(v.db)
@@ -149,7 +165,7 @@ func (v *verifier) identities() error {
 	}
 	applied := map[identity.DeviceID]eventlog.Index{}
 	for _, id := range vols {
-		look := eventlog.Look{DB: v.db, Volume: id, Name: v.nameOf(id), Reducer: tree.New(), Report: v.r}
+		look := eventlog.Look{DB: v.db, Volume: id, Name: v.nameOf(id), Reducer: tree.New(), Report: v.r, Fix: v.fix, Frames: v.frames}
 		if d, ok := look.Device(); ok && members[d] != nil {
 			look.Member = members[d].Allows
 			applied[d] = max(applied[d], look.Index())
@@ -218,9 +234,9 @@ func (v *verifier) nameOf(id identity.VolumeID) string {
 
 // segments checks blocks and index.
 func (v *verifier) segments() error {
-	err := ipld.VerifySegments(v.fs, v.home, v.db, !v.mounted, v.r)
+	err := ipld.VerifySegments(v.fs, v.home, v.db, !v.mounted, v.wanted, v.r)
 	if v.db != nil && damagedDB(err) { // the table is named already
-		return ipld.VerifySegments(v.fs, v.home, nil, !v.mounted, v.r)
+		return ipld.VerifySegments(v.fs, v.home, nil, !v.mounted, v.wanted, v.r)
 	}
 	return err
 }
@@ -247,10 +263,15 @@ func (v *verifier) answer() control.VerifyReport {
 		a.More[string(k)] = n
 	}
 	for _, f := range findings {
-		a.Findings = append(a.Findings, control.VerifyFinding{
-			Kind: string(f.Kind), Where: control.Name(f.Where), What: f.What, Note: f.Note,
-			Reparable: f.Mend != report.Nothing, By: string(f.Mend), Done: f.Done,
-		})
+		a.Findings = append(a.Findings, wire(f))
 	}
 	return a
+}
+
+// wire is a finding as it crosses the socket.
+func wire(f report.Finding) control.VerifyFinding {
+	return control.VerifyFinding{
+		Kind: string(f.Kind), Where: control.Name(f.Where), What: f.What, Note: f.Note,
+		Reparable: f.Mend != report.Nothing, By: string(f.Mend), Done: f.Done,
+	}
 }

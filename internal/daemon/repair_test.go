@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rhizome-fs/rhizome/internal/control"
+	"github.com/rhizome-fs/rhizome/internal/store"
+)
+
+// withStore changes a store's database.
+func withStore(t *testing.T, home string, fn func(st *store.Store)) {
+	t.Helper()
+	st, err := store.Open(home, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fn(st)
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dropKind deletes every record of a kind, as records tells it.
+func dropKind(t *testing.T, kinds string) func(t *testing.T, home string) {
+	return func(t *testing.T, home string) {
+		withStore(t, home, func(st *store.Store) {
+			all, n := records(t, st), 0
+			for _, kind := range strings.Fields(kinds) {
+				for _, key := range all[kind] {
+					set(t, st, key, nil)
+					n++
+				}
+			}
+			if n == 0 {
+				t.Fatalf("there are no records of %s", kinds)
+			}
+		})
+	}
+}
+
+// TestRepair damages a store in every way that can be mended.
+func TestRepair(t *testing.T) {
+	t.Parallel()
+	whole := aStore(t)
+	want := served(t, copyStore(t, whole))
+	from := aBackup(t, whole)
+	cases := []struct {
+		name   string
+		damage func(t *testing.T, home string)
+		from   bool   // a copy is needed
+		kind   string // of what is found
+	}{
+		{"a lost index", dropKind(t, "b"), false, "index"},
+		{"lost records of segments", dropKind(t, "g"), false, "mark"},
+		{"a deleted state", dropKind(t, "lsi lsd lsv lsb lsw lsg"), false, "state"},
+		{"a deleted kind of the state", dropKind(t, "lsd"), false, "state"},
+		{"lost places of frames", dropKind(t, "lm lh"), false, ""},
+		{"a lost membership", dropKind(t, "k"), false, "membership"},
+		{"lost frames", dropKind(t, "lf"), true, "frame"},
+		{"a flipped bit of a block", func(t *testing.T, home string) {
+			path, _ := theFile(t, home, "segments/*.car")
+			flipBit(t, path, 5000, 3)
+		}, true, "block"},
+		{"a segment's header", func(t *testing.T, home string) {
+			path, _ := theFile(t, home, "segments/*.car")
+			flipBit(t, path, 7, 3)
+		}, false, "segment"},
+		{"a cut segment", func(t *testing.T, home string) {
+			path, size := theFile(t, home, "segments/*.car")
+			if err := os.Truncate(path, size/2); err != nil {
+				t.Fatal(err)
+			}
+		}, true, "segment"},
+		{"a missing segment", func(t *testing.T, home string) {
+			path, _ := theFile(t, home, "segments/*.car")
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}, true, "segment"},
+	}
+	rand.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
+	if *flipSeconds == 0 {
+		cases = cases[:2] // each takes its time
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			home := copyStore(t, whole)
+			c.damage(t, home)
+			before := sums(t, home)
+			rep := verified(t, VerifyOptions{Home: home, Deep: true})
+			if rep.Clean || c.kind != "" && !finds(rep, c.kind) {
+				t.Fatalf("not found: %s", damage(rep))
+			}
+			if !maps.Equal(before, sums(t, home)) {
+				t.Error("verify changed the store")
+			}
+			if c.from {
+				rep = verified(t, VerifyOptions{Home: home, Repair: true})
+				if rep.Clean {
+					t.Errorf("mended out of nothing: %s", damage(rep))
+				}
+			}
+			o := VerifyOptions{Home: home, Repair: true}
+			if c.from {
+				o.From = from
+			}
+			rep = verified(t, o)
+			if !rep.Clean {
+				t.Fatalf("not mended: %s", damage(rep))
+			}
+			if got := served(t, home); !maps.Equal(got, want) {
+				t.Errorf("after the repair there is %v, and was %v", got, want)
+			}
+		})
+	}
+}
+
+// aBackup makes a backup of a store.
+func aBackup(t *testing.T, whole string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "backup")
+	err := Backup(t.Context(), Options{Home: copyStore(t, whole)}, control.BackupRequest{Dir: control.Name(dir)}, func(control.BackupEvent) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func finds(rep control.VerifyReport, kind string) bool {
+	for _, f := range rep.Findings {
+		if f.Kind == kind && !f.Note {
+			return true
+		}
+	}
+	return false
+}
