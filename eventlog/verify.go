@@ -553,7 +553,7 @@ func (c *logCheck) undoOf(n LocalSeq) error {
 
 // facts checks the form of history.
 func (c *logCheck) facts() error {
-	eras := map[uint32]bool{}
+	eras, lost := map[uint32]bool{}, map[uint32]era{}
 	err := c.each(kindEra, func(key, val []byte) error {
 		var e era
 		if len(key) != 18+4 || dagcbor.Decode(val, &e) != nil || e.Start > e.Last {
@@ -577,7 +577,7 @@ func (c *logCheck) facts() error {
 		return err
 	}
 	var scratch []byte
-	return c.each(kindFact, func(key, val []byte) error {
+	err = c.each(kindFact, func(key, val []byte) error {
 		c.Report.Checked(report.Fact, 1)
 		of, m, err := splitFactKey(scratch[:0], key[18:])
 		switch {
@@ -587,11 +587,22 @@ func (c *logCheck) facts() error {
 		case len(val) > 0 && val[0] != 1:
 			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is neither a value nor none")
 		case !eras[m.Era]:
-			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "there is no era %d", m.Era)
+			e, ok := lost[m.Era]
+			if !ok {
+				e = era{Start: m.Time, Last: m.Time}
+			}
+			lost[m.Era] = era{Start: min(e.Start, m.Time), Last: max(e.Last, m.Time)}
 		}
 		scratch = of
 		return nil
 	})
+	for _, n := range slices.Sorted(maps.Keys(lost)) {
+		// History begins with what there is of it.
+		if err := errors.Join(err, c.follows(report.Fact, c.ks.era(n), dagcbor.Encode(lost[n]), "an era of which there is history")); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // unknown looks for records of kinds that there are none of.

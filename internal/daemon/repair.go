@@ -24,6 +24,9 @@ const maxRounds = 16
 // at all, and may be repeated; what is replaced is kept beside it.
 func (v *verifier) repaired(o VerifyOptions) (control.VerifyReport, error) {
 	before, more := v.r.Findings()
+	for _, f := range before {
+		v.tables = v.tables || f.Kind == report.Table
+	}
 	did := report.New(v.ctx, nil)
 	if err := v.mend(o, did); err != nil {
 		return control.VerifyReport{}, fmt.Errorf("repair: %w", err)
@@ -65,7 +68,18 @@ func (v *verifier) mend(o VerifyOptions, did *report.Report) (err error) {
 	if err := store.MendFiles(v.fs, v.home, did); err != nil {
 		return err
 	}
+	if v.tables {
+		if err := store.Salvage(v.fs, v.home, did); err != nil {
+			return err
+		}
+	}
 	st, err := store.Open(v.home, store.Options{FS: v.fs, Logger: v.log})
+	if errors.Is(err, store.ErrDamaged) && !v.tables { // a table is missing, or the list of them is damaged
+		if err := store.Salvage(v.fs, v.home, did); err != nil {
+			return err
+		}
+		st, err = store.Open(v.home, store.Options{FS: v.fs, Logger: v.log})
+	}
 	if err != nil {
 		return err
 	}

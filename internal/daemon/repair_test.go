@@ -62,6 +62,20 @@ func TestRepair(t *testing.T) {
 		{"lost places of frames", dropKind(t, "lm lh"), false, ""},
 		{"a lost membership", dropKind(t, "k"), false, "membership"},
 		{"lost frames", dropKind(t, "lf"), true, "frame"},
+		{"a damaged table, which the write-ahead log still has", func(t *testing.T, home string) {
+			path, size := theFile(t, home, "db/*.sst")
+			flipBit(t, path, size/3, 3)
+		}, false, "table"},
+		{"a missing table, which the write-ahead log still has", func(t *testing.T, home string) {
+			path, _ := theFile(t, home, "db/*.sst")
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}, false, "home"},
+		{"a damaged list of tables", func(t *testing.T, home string) {
+			path, size := theFile(t, home, "db/MANIFEST*")
+			flipBit(t, path, size/2, 3)
+		}, false, "manifest"},
 		{"a flipped bit of a block", func(t *testing.T, home string) {
 			path, _ := theFile(t, home, "segments/*.car")
 			flipBit(t, path, 5000, 3)
@@ -138,4 +152,43 @@ func finds(rep control.VerifyReport, kind string) bool {
 		}
 	}
 	return false
+}
+
+// TestSalvage damages a part of the only table, when no log has it any more: what can be read stays, what follows is made anew, and of the
+// rest nothing is wrong without being named.
+func TestSalvage(t *testing.T) {
+	t.Parallel()
+	whole := aStore(t)
+	want := served(t, copyStore(t, whole))
+	from := aBackup(t, whole)
+	_, size := theFile(t, whole, "db/*.sst")
+	for try := range 2 + int64(*flipSeconds) {
+		at := rand.Int64N(size)
+		home := copyStore(t, whole)
+		path, _ := theFile(t, home, "db/*.sst")
+		flipBit(t, path, at, 5)
+		logs, err := filepath.Glob(filepath.Join(home, "wal", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, log := range logs {
+			if err := os.Remove(log); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rep := verified(t, VerifyOptions{Home: home, Repair: true, From: from})
+		t.Logf("try %d: byte %d of %d: clean %v: %s", try, at, size, rep.Clean, damage(rep))
+		got := served(t, copyStore(t, home))
+		if got == nil && rep.Clean {
+			t.Errorf("byte %d of %d: said to be clean, and a start refuses it", at, size)
+		}
+		for name, is := range got {
+			if is != want[name] && is != "error" {
+				t.Errorf("byte %d of %d: %s is %s, and was %s", at, size, name, is, want[name])
+			}
+		}
+		if rep.Clean && !maps.Equal(got, want) {
+			t.Errorf("byte %d of %d: said to be clean, and there is %v, and was %v", at, size, got, want)
+		}
+	}
 }

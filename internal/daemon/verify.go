@@ -68,6 +68,8 @@ type verifier struct {
 	mounted  bool
 	bytes    int64
 
+	tables bool // one of the database's is damaged
+
 	// For who repairs; else nil.
 	wanted map[ipld.CID]struct{}           // blocks that are damaged or missing
 	frames map[eventlog.FrameHash]struct{} // and frames

@@ -108,6 +108,9 @@ func (s *Store) openLocked(segment int64) error {
 	if err = s.fs.RemoveAll(s.Path(scratchDir)); err != nil {
 		return err
 	}
+	if err := errors.Join(finishSalvage(s.fs, s.home), hasDB(s.fs, s.home)); err != nil {
+		return err
+	}
 	if s.db, err = openDB(s.Path("db"), s.pebbleOptions()); err != nil {
 		return err
 	}
@@ -128,6 +131,19 @@ func (s *Store) openLocked(segment int64) error {
 	}
 	s.cur, err = s.wal.create(false)
 	return err
+}
+
+// hasDB refuses to make a new database where there must be one: whoever has keys or blocks had one.
+func hasDB(fs vfs.FS, home string) error {
+	if _, err := fs.Stat(fs.PathJoin(home, "db")); !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, name := range []string{"identities", "segments"} {
+		if _, err := fs.Stat(fs.PathJoin(home, name)); err == nil {
+			return fmt.Errorf("%w: the database is missing", ErrDamaged)
+		}
+	}
+	return nil
 }
 
 // openDB opens Pebble, and turns what only damage can explain into ErrDamaged.
