@@ -240,8 +240,8 @@ func (s *Snapshot) Find(path [][]byte) (Inode, error) {
 	return at, nil
 }
 
-// SkipDir is what a function for Walk returns to leave out what is below a directory.
-var SkipDir = errors.New("skip this directory")
+// ErrSkipDir is what a function for Walk returns to leave out what is below a directory.
+var ErrSkipDir = errors.New("skip this directory")
 
 // Walk calls fn for every entry below a directory, those of directories before what is in them, until fn fails. path are the names from
 // dir, e's too; it is valid during the call only.
@@ -253,7 +253,7 @@ func (s *Snapshot) walk(dir Inode, path [][]byte, fn func(path [][]byte, e Entry
 	return s.ReadDir(dir, func(e Entry) error {
 		p := append(path, e.Name)
 		switch err := fn(p, e); {
-		case errors.Is(err, SkipDir):
+		case errors.Is(err, ErrSkipDir):
 			return nil
 		case err != nil || e.Inode.Kind != tree.Dir:
 			return err
