@@ -10,8 +10,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/export"
+	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/control"
 	"github.com/rhizome-fs/rhizome/internal/when"
 	"github.com/rhizome-fs/rhizome/ipld"
@@ -89,15 +91,9 @@ func (d *daemon) exportSealed(ctx context.Context, path []string, q control.Expo
 	if err := d.fs.SealAll(ctx); err != nil {
 		return err
 	}
-	moment := o.Log.Now()
-	if q.At != "" {
-		at, err := when.Parse(q.At, time.Now())
-		if err != nil {
-			return control.Fail(control.Usage, err, "write "+when.Forms)
-		}
-		if moment, err = o.Log.MomentAt(at); err != nil {
-			return control.Fail(control.NotFound, err, "choose a later time")
-		}
+	moment, err := d.momentOf(vol, o.Log, q.At)
+	if err != nil {
+		return err
 	}
 	e := &exporting{ctx: ctx, tell: tell, p: control.Progress{What: "exporting"}}
 	res, err := export.Sealed(ctx, export.SealedSource{
@@ -116,6 +112,29 @@ func (d *daemon) exportSealed(ctx context.Context, path []string, q control.Expo
 		e.missed(string(q.Path), fmt.Errorf("%w: %d blocks are missing", fs.ErrDamaged, res.Lost))
 	}
 	return tell(control.ExportEvent{Result: &e.res})
+}
+
+// momentOf is that of a time, of a snapshot's name, or of now.
+func (d *daemon) momentOf(vol identity.VolumeID, l *eventlog.Log, at string) (eventlog.Moment, error) {
+	if at == "" {
+		return l.Now(), nil
+	}
+	if t, err := when.Parse(at, time.Now()); err == nil {
+		m, err := l.MomentAt(t)
+		if err != nil {
+			return m, control.Fail(control.NotFound, err, "choose a later time")
+		}
+		return m, nil
+	}
+	list, err := d.fs.Snapshots(vol)
+	if err != nil {
+		return eventlog.Moment{}, err
+	}
+	i := slices.IndexFunc(list, func(s fs.Snapshot) bool { return s.Name == at })
+	if i < 0 {
+		return eventlog.Moment{}, control.Fail(control.NotFound, fmt.Errorf("there is no snapshot %q, and it is no time", at), "see: rhizome snapshot list; or write "+when.Forms)
+	}
+	return list[i].Moment, nil
 }
 
 // components are the names from the mount's top to a path.

@@ -43,6 +43,9 @@ func TestSealedExport(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 	at := time.Now().UTC().Format(time.RFC3339Nano)
+	if _, err := d.fs.CreateSnapshot(t.Context(), d.all()[0].keys.VolumeID("notes", 1), "first", 0, nil); err != nil {
+		t.Fatal(err)
+	}
 	committed(t, d)
 	if again := sealedTo(t, d, "me/notes", "", second); again.Link != res.Link || !bytes.Equal(read(t, first), read(t, second)) {
 		t.Error("the same tree gave another file")
@@ -50,6 +53,9 @@ func TestSealedExport(t *testing.T) {
 	write(t, d, volume(t, d, "notes"), "more", []byte("more"))
 	if later := sealedTo(t, d, "me/notes", "", second); later.Root == res.Root {
 		t.Error("another tree has the same root")
+	}
+	if again := sealedTo(t, d, "me/notes", "first", then); again.Link != res.Link {
+		t.Error("the snapshot has another tree")
 	}
 	if again := sealedTo(t, d, "me/notes", at, then); again.Link != res.Link || !bytes.Equal(read(t, first), read(t, then)) {
 		t.Error("the tree of that time gave another file")
