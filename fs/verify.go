@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs/snapshot"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/internal/report"
 	"github.com/rhizome-fs/rhizome/ipld"
@@ -207,9 +208,12 @@ func (c *volumeCheck) localRecord(r eventlog.Reader, key, val []byte) error {
 			c.bad(key, "the bytes of no version")
 		}
 	case localSnapshot:
-		if _, err := decodeSnapshot(string(key[1:]), val); err != nil {
+		s, err := decodeSnapshot(string(key[1:]), val)
+		if err != nil {
 			c.bad(key, "%v", err)
+			return nil
 		}
+		return c.snapshot(s)
 	case localChunk:
 		if _, ok := r.Get(localKey(localJournal, tree.FileID(key[1:17]))); !ok || len(val) < 8 {
 			c.bad(key, "the bytes of no edit")
@@ -220,6 +224,34 @@ func (c *volumeCheck) localRecord(r eventlog.Reader, key, val []byte) error {
 		}
 	}
 	return nil
+}
+
+// snapshot opens all that a snapshot reaches, up to what is missing or damaged first in its directories.
+func (c *volumeCheck) snapshot(s Snapshot) error {
+	if c.Contents == nil {
+		return nil
+	}
+	where := fmt.Sprintf("%s: snapshot %s", c.Name, s.Name)
+	root, err := snapshot.Open(c.Contents.Store(), s.Root)
+	if err == nil {
+		err = root.Walk(root.Root(), func(path [][]byte, e snapshot.Entry) error {
+			c.Report.Checked(report.Link, 1)
+			heads, err := root.Heads(e.Inode)
+			if err == nil {
+				_, err = root.Xattrs(e.Inode)
+			}
+			for _, h := range heads {
+				name := func() string { return fmt.Sprintf("%s, %s", where, bytes.Join(path, []byte("/"))) }
+				err = errors.Join(err, c.Contents.Check(c.ctx, h.Content, name))
+			}
+			return errors.Join(err, c.Report.Read(0))
+		})
+	}
+	if errors.Is(err, ipld.ErrDamaged) || errors.Is(err, ipld.ErrNotFound) {
+		c.Report.Bad(report.Link, where, report.Copy, "%v", err)
+		return nil
+	}
+	return err
 }
 
 // edit checks a version that is not sealed yet, or an edit that goes on.

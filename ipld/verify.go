@@ -367,6 +367,9 @@ func (k *ContentCheck) Check(ctx context.Context, c Content, where func() string
 	return k.tree(ctx, c.Root, int(c.Depth), c.Size, where)
 }
 
+// Store is where the blocks are that Check opens.
+func (k *ContentCheck) Store() Store { return k.st }
+
 // tree checks a tree of a level that holds size bytes.
 func (k *ContentCheck) tree(ctx context.Context, link Link, level int, size int64, where func() string) error {
 	if _, ok := k.seen[fingerprint(link.CID)]; ok {
