@@ -1,9 +1,12 @@
 package raftstore
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -56,5 +59,39 @@ func TestBegin(t *testing.T) {
 				d.close()
 			}
 		})
+	}
+}
+
+// A checkpoint that can't be made at the moment is nothing to warn of: who asked for it is told.
+func TestRefusedCheckpoint(t *testing.T) {
+	st, err := store.Open("home", store.Options{FS: vfs.NewMem(), FlushEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	var said strings.Builder
+	notNow := errors.New("not now")
+	s, err := Open(Options{
+		Store: st, Identity: identity.IdentityID{7}, ServerID: "one",
+		Apply:      func(eventlog.Index, []byte) error { return nil },
+		Checkpoint: func() (Checkpoint, error) { return nil, notNow },
+		Logger:     slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(context.Background()) }()
+	if err := s.Propose(t.Context(), []byte("entry")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Compact(); !errors.Is(err, notNow) {
+		t.Errorf("the checkpoint was refused: %v", err)
+	}
+	if err := errors.Join(s.Close(), <-ran); err != nil {
+		t.Error(err)
+	}
+	if said.Len() > 0 {
+		t.Errorf("it was said: %s", said.String())
 	}
 }

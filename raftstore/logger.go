@@ -7,7 +7,7 @@ import (
 )
 
 // A logWriter puts the lines that Raft logs into a slog.Logger. Elections of a sole voter are nothing to
-// warn of: all but errors is for debugging.
+// warn of: all but errors is for debugging. Why there is no snapshot Compact returns.
 type logWriter struct{ log *slog.Logger }
 
 func (w logWriter) Write(p []byte) (int, error) {
@@ -16,7 +16,7 @@ func (w logWriter) Write(p []byte) (int, error) {
 		if !ok {
 			text = string(bytes.TrimSpace(line))
 		}
-		if bytes.Contains(line, []byte("[ERROR]")) {
+		if bytes.Contains(line, []byte("[ERROR]")) && !bytes.Contains(line, []byte("failed to take snapshot")) {
 			w.log.Warn("raft", "text", text)
 		} else {
 			w.log.Debug("raft", "text", text)

@@ -73,7 +73,7 @@ func (c *compactor) run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			failed = time.Now()
-			if !errors.Is(err, eventlog.ErrUnsettled) {
+			if !errors.Is(err, eventlog.ErrUnsettled) && !errors.Is(err, errNoCheckpoint) {
 				c.i.d.log.Warn("no checkpoint was made", "err", err)
 			}
 		}
@@ -121,7 +121,7 @@ func (c *compactor) make(ctx context.Context, why compaction.Reason) error {
 		return err
 	}
 	idx, data, err := c.i.seq.Newest()
-	if err != nil || len(data) == 0 { // nothing was ordered since an older version cut the log
+	if err != nil {
 		return err
 	}
 	_, b, ok := parseCheckpoint(data)
