@@ -175,6 +175,7 @@ type program struct {
 	*rig
 	dir    NodeID
 	create bool // a new file each time
+	pause  time.Duration
 	file   NodeID
 	rounds int
 	worst  time.Duration // that one of its calls took
@@ -202,6 +203,7 @@ func (p *program) run(b *testing.B, do func()) float64 {
 				return
 			default:
 				p.round(b)
+				time.Sleep(p.pause)
 			}
 		}
 	}()

