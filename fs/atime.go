@@ -89,7 +89,7 @@ func (f *FS) saveAtimesOf(nodes []*Node) error {
 		t.opening = true // there is no hurry
 		for _, n := range batch {
 			if _, ok := tree.GetInode(t.state(n.local), n.file); ok && n.orphan == nil {
-				t.setMeta(n.file, n.metaLocked())
+				t.setMeta(n, n.metaLocked())
 			}
 		}
 		return nil

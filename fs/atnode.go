@@ -60,7 +60,7 @@ func (v *view) load(key pastKey) (*pastNode, error) {
 	if len(ino.Heads) > 0 {
 		n.what.head, n.what.lost = ino.Heads[0].ID, !found
 		if n.attr.Size > memLimit { // smaller files have no holes
-			m := key.vol.meta(key.file)
+			m, _ := key.vol.meta(key.file)
 			n.attr.Data -= m.holesIn(n.what.head)
 		}
 	}

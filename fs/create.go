@@ -146,8 +146,7 @@ func (dir *Node) makeChild(op tree.Create, c Cred) (n *Node, made tree.Inode, er
 		}
 		t.apply(local, op)
 		t.opening = op.Kind == tree.File
-		meta = localMeta{ctime: t.now, atime: t.now}
-		t.setMeta(op.ID, meta)
+		meta = localMeta{ctime: t.now, atime: t.now, fresh: true} // as its inode says
 		t.touch(dir)
 		var ok bool
 		if made, ok = tree.GetInode(t.state(local), op.ID); !ok {

@@ -151,8 +151,8 @@ func (t *txn) moveNode(c *crossing, x traveller, as tree.FileID) {
 	if len(head) > 0 && len(x.ino.Heads) > 0 && m.holesOf == x.ino.Heads[0].ID {
 		m.holesOf = head[0]
 	}
-	t.DeleteLocal(localKey(localMetaKey, x.ino.ID))
-	t.setMeta(as, m)
+	t.dropMeta(x.ino.ID)
+	t.setMetaOf(as, c.toLocal, m)
 	c.moved = append(c.moved, movedNode{n, as, m, head})
 	t.v.fs.table.expect(n, as)
 }

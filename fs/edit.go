@@ -81,7 +81,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		} else {
 			t.hold(p, op)
 		}
-		t.setMeta(n.file, meta)
+		t.setMeta(n, meta)
 		if b.journaled {
 			t.deleteJournal(n.file)
 		}

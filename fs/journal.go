@@ -136,7 +136,7 @@ func (t *txn) journal(n *Node, j *journal, changed extents) error {
 	rec := n.record(b)
 	rec.Have, rec.Holes = j.have, j.holes
 	t.SetLocal(localKey(localJournal, n.file), dagcbor.Encode(rec))
-	t.setMeta(n.file, n.metaLocked())
+	t.setMeta(n, n.metaLocked())
 	return nil
 }
 

@@ -26,7 +26,7 @@ type Node struct {
 	mu      sync.Mutex
 	file    tree.FileID // changes under table.mu, too: see at
 	local   bool        // device-local: in the device's own tree; as file
-	kept    bool        // ino is not the derived one: after an atomic save the path shows the new file's
+	stored  metaRecord  // guarded by mu
 	journal bool        // it was made under the name of a database's journal
 
 	unnamed bool          // guarded by table.mu: no file leads to it
@@ -62,6 +62,7 @@ type orphan struct {
 type localMeta struct {
 	ctime, atime int64
 	ino          uint64 // st_ino if it is not the derived one: after an atomic save the path shows the new file's
+	fresh        bool   // not stored: there is no record of it, for sure
 
 	holes   int64 // how many bytes of the version holesOf are in holes; 0: none, as far as is known
 	holesOf tree.VersionID
@@ -78,7 +79,7 @@ func (m *localMeta) holesIn(v tree.VersionID) int64 {
 // metaLocked is n's device-local record. The caller holds n.mu.
 func (n *Node) metaLocked() localMeta {
 	m := localMeta{ctime: n.ctime, atime: n.atime}
-	if n.kept {
+	if n.stored == recordWithIno {
 		m.ino = n.ino
 	}
 	if n.notes != nil {
@@ -89,7 +90,13 @@ func (n *Node) metaLocked() localMeta {
 
 // setMetaLocked makes m what n knows, too. The caller holds n.mu, or nobody else has n.
 func (n *Node) setMetaLocked(m localMeta) {
-	n.ctime, n.atime, n.kept = m.ctime, m.atime, m.ino != 0
+	n.ctime, n.atime = m.ctime, m.atime
+	switch {
+	case m.ino != 0:
+		n.stored = recordWithIno
+	case n.stored == recordWithIno:
+		n.stored = recordMaybe
+	}
 	if m.holes == 0 && n.notes == nil {
 		return
 	}

@@ -123,7 +123,7 @@ func (v *Volume) inoOf(file tree.FileID, local bool) uint64 {
 	if n, ok := v.fs.table.peek(v, file); ok {
 		return n.ino
 	}
-	if m := v.meta(file); m.ino != 0 {
+	if m, _ := v.meta(file); m.ino != 0 {
 		return m.ino
 	}
 	return deriveIno(v.inoKey, v.id, file)

@@ -113,7 +113,7 @@ func (t *txn) freeze(n *Node, ino tree.Inode) error {
 	if n.handles.Load() != nil || ino.Xattrs > 0 { // which a save gives to the file that it puts in its place
 		o.load(n, t.state(n.local))
 	}
-	t.DeleteLocal(localKey(localMetaKey, n.file))
+	t.dropMeta(n.file)
 	if n.buf != nil && n.buf.journaled {
 		t.deleteJournal(n.file)
 	}

@@ -192,7 +192,7 @@ func (c *settling) setTimesOf(id tree.FileID) {
 	if v := c.past.vol; v.fs.table.isHeld(v, id) {
 		m.ino = deriveIno(v.inoKey, v.id, v.fs.newFileID())
 	}
-	c.t.setMeta(id, m)
+	c.t.setMetaOf(id, false, m)
 }
 
 // makeAnew makes a file with what it was: of the one that it was, nothing is known any more, or it is still there under another name.

@@ -128,8 +128,8 @@ func (t *txn) become(n *Node, file tree.FileID, ctime int64) {
 	meta := n.metaLocked()
 	meta.ctime = ctime
 	meta.ino = n.ino
-	t.DeleteLocal(localKey(localMetaKey, n.file))
-	t.setMeta(file, meta)
+	t.dropMeta(n.file)
+	t.setMetaOf(file, n.local, meta)
 	t.then(func() {
 		n.setMetaLocked(meta)
 		t.v.fs.table.rebind(n, file)

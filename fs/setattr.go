@@ -137,7 +137,7 @@ func (n *Node) setLocked(op tree.SetAttr, atime *int64, touch bool) error {
 		if atime != nil {
 			m.atime = *atime
 		}
-		t.setMeta(n.file, m)
+		t.setMeta(n, m)
 		t.then(func() {
 			n.setMetaLocked(m)
 			if op.Set&tree.FieldMtime != 0 && n.buf != nil {

@@ -85,6 +85,9 @@ func (t *table) ref(v *Volume, file tree.FileID, local bool, lookups uint64, met
 	n, ok := t.ofLocked(v, file)
 	if !ok {
 		n = &Node{id: t.newIDLocked(v, file), vol: v, file: file, local: local, ino: ino}
+		if m.fresh {
+			n.stored = recordNone
+		}
 		n.setMetaLocked(m)
 		t.addLocked(n)
 	}

@@ -77,7 +77,6 @@ func (f *FS) makeTrash(name string, mode uint32, c Cred) (Entry, error) {
 		}
 		op.Time, op.Mtime, op.Btime = t.now, t.now, t.now
 		t.apply(true, op)
-		t.setMeta(op.ID, localMeta{ctime: t.now, atime: t.now})
 		return nil
 	})
 	if err != nil {

@@ -139,6 +139,9 @@ type txn struct {
 
 	removed int64 // files that lose their last name
 
+	metas    []metaChange
+	metaRoom [3]metaChange
+
 	opening bool // more is about to follow: a file's first edit, or the sealing of one
 }
 
@@ -150,9 +153,14 @@ func (v *Volume) update(fn func(t *txn) error) error {
 
 func (v *Volume) updateTo(d store.Durability, fn func(t *txn) error) error {
 	t := txn{v: v, now: v.fs.now().UnixNano()}
+	t.metas = t.metaRoom[:0]
 	c, err := v.log.Update(func(tx *eventlog.Tx) error {
 		t.Tx = tx
-		return fn(&t)
+		if err := fn(&t); err != nil {
+			return err
+		}
+		t.putMetas()
+		return nil
 	})
 	if err != nil {
 		return err
@@ -218,24 +226,8 @@ func localKey[ID ~[16]byte](kind byte, id ID) []byte {
 	return k
 }
 
-// setMeta stores n's device-local times.
-func (t *txn) setMeta(file tree.FileID, m localMeta) {
-	t.SetLocal(localKey(localMetaKey, file), m.encode())
-}
-
 // then has fn called once the change is made.
 func (t *txn) then(fn func()) { t.done = append(t.done, fn) }
-
-// touch makes n's ctime now. The caller holds n.mu. What is another volume's is not of this change: see changedBy.
-func (t *txn) touch(n *Node) {
-	if n.vol != t.v {
-		return
-	}
-	m := n.metaLocked()
-	m.ctime = t.now
-	t.setMeta(n.file, m)
-	t.then(func() { n.ctime = m.ctime })
-}
 
 // localState lets the reducer keep the device-local tree under its own prefix.
 type localState struct{ tx *eventlog.Tx }
@@ -259,24 +251,13 @@ func (s localReader) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
 	s.r.Scan(treeKey(prefix), treeKey(from), func(k, v []byte) bool { return fn(k[1:], v) })
 }
 
-// meta reads a file's device-local times.
-func (v *Volume) meta(file tree.FileID) localMeta {
-	var m localMeta
-	v.log.Local(func(r eventlog.Reader) {
-		if b, ok := r.Get(localKey(localMetaKey, file)); ok {
-			m = decodeMeta(b)
-		}
-	})
-	return m
-}
-
 // hold is the node of a file for the time of a call, which ends by table.release: meanwhile the node is not dropped and
 // made anew by others.
 func (v *Volume) hold(file tree.FileID, local bool) *Node { return v.node(file, local, 1) }
 
 // node finds or makes the node of a file and counts lookups of the kernel.
 func (v *Volume) node(file tree.FileID, local bool, lookups uint64) *Node {
-	return v.fs.table.ref(v, file, local, lookups, func() localMeta { return v.meta(file) })
+	return v.fs.table.ref(v, file, local, lookups, func() localMeta { return v.metaOf(file, local) })
 }
 
 // graft is a volume's place in a home volume.
