@@ -19,7 +19,7 @@ const undoPause = 2 * time.Second
 
 // Undo takes back what was done to a path since a time, whoever did it, as an edit like any other: what it takes back stays in the history, and
 // the undo itself can be undone. The zero time stands for the last change: all that came one after the other with less than two seconds in
-// between. No path at all stands for all identities. It tells what it does as Restore does.
+// between, but for what was made just before a run of removals. No path at all stands for all identities. It tells what it does as Restore does.
 func (f *FS) Undo(ctx context.Context, path []string, since time.Time, dry bool, tell func(Restored) error) error {
 	rs := f.newRestoration(ctx, RestoreOptions{Exact: true, DryRun: dry}, tell)
 	paths := [][]string{path}
@@ -135,6 +135,12 @@ func (f *FS) lastBurst(paths [][]string) (began time.Time, which [][]string, err
 		return began, nil, fmt.Errorf("undo: nothing has changed: %w", ErrInvalid)
 	}
 	slices.SortFunc(all, func(a, b burst) int { return int(min(1, max(-1, b.end-a.end))) })
+	run := slices.ContainsFunc(all, func(b burst) bool { return b.run && b.end >= all[0].end-int64(undoPause) })
+	for i, b := range all {
+		if run && b.tail != 0 {
+			all[i].began = b.tail
+		}
+	}
 	start := all[0].began
 	taken := map[int]bool{}
 	for _, b := range all {
@@ -155,11 +161,14 @@ func (f *FS) lastBurst(paths [][]string) (began time.Time, which [][]string, err
 type burst struct {
 	began, end int64
 	path       int
+	tail       int64 // when the removals began with which it ends; 0: it ends with something else
+	run        bool  // those are many
 }
 
 // bursts finds the last burst of changes of a file, or of what is or was below a directory.
 func (v *Volume) bursts(in tree.FileID) (b burst, err error) {
 	inside := map[tree.FileID]bool{}
+	removals := 0 // how many there are, if there is nothing else
 	began, ended, err := v.lastRestored()
 	if err != nil {
 		return b, err
@@ -176,13 +185,44 @@ func (v *Volume) bursts(in tree.FileID) (b burst, err error) {
 		if err != nil || !slices.ContainsFunc(ops, func(op tree.Op) bool { return v.concerns(op, in, inside) }) {
 			return true
 		}
+		only := v.removals(ops)
+		if b.end != 0 && removals >= manyRemovals && only == 0 {
+			return false // what was made just before was not made to be removed
+		}
 		if b.end == 0 {
 			b = burst{began: e.Event.Time, end: e.Event.Time}
 		}
+		if removals += only; only == 0 {
+			removals = -1 << 62
+		}
 		b.began = min(b.began, e.Event.Time)
+		if removals > 0 {
+			b.tail, b.run = b.began, removals >= manyRemovals
+		}
 		return true
 	})
 	return b, err
+}
+
+// manyRemovals are no end of a save, in which an editor clears away: they are a change by themselves.
+const manyRemovals = 3
+
+// removals counts what ops remove, a directory or a volume as many; 0 if they do anything else.
+func (v *Volume) removals(ops []tree.Op) (n int) {
+	for _, op := range ops {
+		u, ok := op.(tree.Unlink)
+		if !ok {
+			return 0
+		}
+		n++
+		v.view(false, func(r eventlog.Reader) error {
+			if ino, ok := tree.GetDead(r, u.ID); ok && (ino.Kind == tree.Dir || ino.Kind == tree.Graft) {
+				n += manyRemovals
+			}
+			return nil
+		})
+	}
+	return n
 }
 
 // lastRestored is when the last restore or undo in the volume began and ended, by the times of its events.

@@ -96,3 +96,15 @@ func TestUndoPath(t *testing.T) {
 	}
 	r.expect(r.vol, "new", []byte("new"))
 }
+
+// TestUndoRemovals: rm -r of what was just made takes back the removal, not the making, in all volumes.
+func TestUndoRemovals(t *testing.T) {
+	r := newRig(t)
+	r.everything(r.vol)
+	other := r.mkdir(r.home, "other")
+	r.put(other, "o", []byte("o"))
+	want := r.tree(r.home)
+	r.wipe(r.home)
+	r.undo("", time.Time{}, false)
+	r.sameTree("undone", r.tree(r.home), want)
+}
