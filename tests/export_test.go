@@ -68,9 +68,19 @@ func TestExport(t *testing.T) {
 		t.Error("a single file is another one")
 	}
 
+	key := out("key")
+	if res := export(notes, "-o", out("sealed.car"), "--key-file", key); res.Link != "" || res.Root == "" ||
+		!strings.HasPrefix(string(readFile(t, key)), res.Root+".") {
+		t.Errorf("%+v", res)
+	}
+	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key's file: %v %v", info, err)
+	}
+
 	full := out("now")
 	for _, args := range [][]string{
-		{notes, "--dir", full}, {notes, "--dir", filepath.Join(notes, "inside")}, {notes, "-o", out("x")}, {notes},
+		{notes, "--dir", full}, {notes, "--dir", filepath.Join(notes, "inside")}, {notes, "--plain"}, {notes},
+		{notes, "-o", out("x"), "--dir", out("x")}, {notes, "--dir", out("x"), "--key-file", out("x")},
 		{filepath.Join(notes, "nothing"), "--dir", out("nothing")}, {notes, "--dir", out("x"), "--at", "2001-01-01"},
 		{filepath.Join(notes, "fifo"), "--plain", "-o", out("x")}, {r.user, "--dir", out("x")},
 	} {
