@@ -22,7 +22,6 @@ type change struct {
 	committed []*node
 	newFeed   Feed // of this device from now on
 	own       bool // a frame of this device arrives that this log did not cut
-	replay    bool // what is new is of the past: see CommitPast
 }
 
 // arrange makes one change of the order: work says what arrives and what is committed; arrange brings the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -263,90 +262,6 @@ func TestHistoryBegins(t *testing.T) {
 	}
 	if err := r.At(Moment{1, 1}, func(Reader) {}); !errors.Is(err, ErrNoHistory) {
 		t.Errorf("at the beginning of time: %v, want %v", err, ErrNoHistory)
-	}
-}
-
-// What a device takes over of a volume's past is history at the events' times.
-func TestCommitPast(t *testing.T) {
-	v := newVolume(t, 2)
-	from := openReplica(t, vfs.NewMem(), v, 0, nil)
-	defer from.st.Close()
-	to := openReplica(t, vfs.NewMem(), v, 1, nil)
-	defer to.st.Close()
-	var states []string
-	for i := range 5 {
-		e := event(opMix, 1, byte(i))
-		e.Time = int64(1000 + 10*i)
-		from.append(t, e)
-		f := from.cut(t)
-		states = append(states, from.dump())
-		if err := to.CommitPast([]Ordered{{Index(i + 1), [][]byte{f.Raw}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	to.append(t, event(opMix, 1, 99))
-	for i, want := range states {
-		m, err := to.MomentAt(time.Unix(0, int64(1005+10*i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := to.dumpAt(t, m); got != want {
-			t.Errorf("at frame %d the state is\n%swant\n%s", i, got, want)
-		}
-	}
-}
-
-// An event that was made while its author's clock was ahead moves none that came after it.
-func TestCommitPastOfClockAhead(t *testing.T) {
-	v := newVolume(t, 2)
-	from, at := memReplica(t, v, 0, nil), time.Unix(0, 0)
-	to := memReplica(t, v, 1, func(o *Options) { o.Now = func() time.Time { return at } })
-	var states []string
-	for i, when := range []int64{1000, 2000, 900000, 3000, 4000} {
-		e := event(opMix, 1, byte(i))
-		e.Time = time.Unix(when, 0).UnixNano()
-		from.append(t, e)
-		f := from.cut(t)
-		states = append(states, from.dump())
-		if when < 10000 {
-			at = time.Unix(when, 0)
-		}
-		if err := to.CommitPast([]Ordered{{Index(i + 1), [][]byte{f.Raw}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	at = time.Unix(5000, 0)
-	to.append(t, event(opMix, 1, 99))
-	for when, want := range map[int64]string{1500: states[0], 2500: states[2], 3500: states[3], 4500: states[4]} {
-		m, err := to.MomentAt(time.Unix(when, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := to.dumpAt(t, m); got != want {
-			t.Errorf("at %d the state is\n%swant\n%s", when, got, want)
-		}
-	}
-}
-
-// A past that is committed in another order than it was shown in has a moment of its own.
-func TestCommitPastInAnotherOrder(t *testing.T) {
-	v := newVolume(t, 3)
-	a, b, to := memReplica(t, v, 0, nil), memReplica(t, v, 1, nil), memReplica(t, v, 2, nil)
-	a.append(t, event(opMix, 1, 1))
-	b.append(t, event(opMix, 1, 2))
-	fs := []*Frame{a.cut(t), b.cut(t)}
-	to.receive(t, fs...)
-	ts := to.graph.tentative
-	last := ts[len(ts)-1].hash
-	i := slices.IndexFunc(fs, func(f *Frame) bool { return f.Hash == last })
-	before, was := to.Now(), to.dump()
-	if err := to.CommitPast([]Ordered{{1, [][]byte{fs[i].Raw}}}); err != nil {
-		t.Fatal(err)
-	}
-	at, is := to.Now(), to.dump()
-	to.append(t, event(opMix, 1, 3))
-	if is == was || to.dumpAt(t, before) != was || to.dumpAt(t, at) != is {
-		t.Errorf("at %v the state is\n%swant\n%sand at %v\n%swant\n%s", before, to.dumpAt(t, before), was, at, to.dumpAt(t, at), is)
 	}
 }
 

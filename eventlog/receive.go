@@ -81,13 +81,7 @@ func (l *Log) Commit(i Index, frames ...[]byte) error {
 }
 
 // CommitAll is Commit for several entries, in order, at the price of one rebase.
-func (l *Log) CommitAll(entries []Ordered) error { return l.commitAll(entries, false) }
-
-// CommitPast is CommitAll on a device that gets a volume whose past it has not seen, before anything else is done with
-// the log: the history of these events is that of the committed order, by their authors' clocks, a frame at a time.
-func (l *Log) CommitPast(entries []Ordered) error { return l.commitAll(entries, true) }
-
-func (l *Log) commitAll(entries []Ordered, replay bool) error {
+func (l *Log) CommitAll(entries []Ordered) error {
 	type placed struct {
 		i  Index
 		fs []*Frame
@@ -109,7 +103,6 @@ func (l *Log) commitAll(entries []Ordered, replay bool) error {
 		ps = append(ps, p)
 	}
 	err := l.rearrange(func(c *change) error {
-		c.replay = replay
 		for _, p := range ps {
 			if p.i <= c.marks.Index {
 				continue

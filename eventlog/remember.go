@@ -13,25 +13,22 @@ const factsAtOnce = 4096
 type past struct {
 	l       *Log
 	moment  Moment // of the rebase
-	spread  bool   // each unit has a moment of its own
 	batch   *pebble.Batch
 	n       int
 	scratch []byte
 }
 
-// openPast begins the history of a rebase; nothing is undone by it if onlyNew. The caller holds l.mu.
-func (c *change) openPast(onlyNew bool) *past {
+// openPast begins the history of a rebase. The caller holds l.mu.
+func (c *change) openPast() *past {
 	l := c.l
-	p := &past{l: l, moment: l.time.next(), spread: c.replay && onlyNew, batch: l.db().NewBatch()}
-	if !p.spread {
-		l.time.put(p.batch, l.ks, p.moment)
-		l.time.keep(p.moment)
-	}
+	p := &past{l: l, moment: l.time.next(), batch: l.db().NewBatch()}
+	l.time.put(p.batch, l.ks, p.moment)
+	l.time.keep(p.moment)
 	return p
 }
 
-func (p *past) put(key []byte, m Moment, val []byte, ok bool) error {
-	p.scratch = putFact(p.batch, p.scratch, p.l.ks, key, m, val, ok)
+func (p *past) put(key, val []byte, ok bool) error {
+	p.scratch = putFact(p.batch, p.scratch, p.l.ks, key, p.moment, val, ok)
 	if p.n++; p.n%factsAtOnce != 0 {
 		return nil
 	}
@@ -50,47 +47,16 @@ func (p *past) flush() error {
 
 // remember writes what the rebase makes history: everything that it changes stood there until the moment at which it began. For history it
 // happens then at once, though programs see it when it has ended.
-func (ch *chase) remember(p *past, new []*unit) (err error) {
-	l := ch.c.l
-	if p.spread {
-		err = p.putUnits(new)
-	} else {
-		ch.o.remember(l.reducer, func(c *cell) {
-			if err == nil {
-				err = p.put(c.key, p.moment, c.orig, c.origOK)
-			}
-		})
-	}
+func (ch *chase) remember(p *past) (err error) {
+	ch.o.remember(ch.c.l.reducer, func(c *cell) {
+		if err == nil {
+			err = p.put(c.key, c.orig, c.origOK)
+		}
+	})
 	if err != nil {
 		return err
 	}
 	return p.flush()
-}
-
-// putUnits writes the facts of units that were applied one after the other, each at the moment of its last event. What a clock that was
-// ahead said is no later than now.
-func (p *past) putUnits(units []*unit) error {
-	l := p.l
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m := Moment{p.moment.Era, l.time.last.Time}
-	for _, u := range units {
-		m.Time++
-		for _, e := range u.events {
-			m.Time = max(m.Time, min(e.Time, p.moment.Time))
-		}
-		for _, im := range u.undo.images {
-			if !l.reducer.Remembers(im.key, im.ok) {
-				continue
-			}
-			if err := p.put(im.key, m, im.val, im.ok); err != nil {
-				return err
-			}
-		}
-	}
-	l.time.put(p.batch, l.ks, m)
-	l.time.keep(m)
-	return nil
 }
 
 // correct puts the facts of unframed events that were done again into the batch, in place of those of the old order: the rebase

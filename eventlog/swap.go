@@ -17,7 +17,7 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 	l.mu.Lock()
 	snap := l.db().NewSnapshot()
 	first, next := l.marks.First, l.next
-	past := c.openPast(len(old) == 0 && first == next)
+	past := c.openPast()
 	l.rebasing = true
 	l.mu.Unlock()
 	ch := &chase{c: c, o: newOverlay(newDBState(snap, l.ks.kind(kindState))), next: next, snaps: []*pebble.Snapshot{snap}}
@@ -40,7 +40,7 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 		return nil, err
 	}
 	l.measure(newUnits, time.Since(start))
-	if err := ch.remember(past, newUnits); err != nil {
+	if err := ch.remember(past); err != nil {
 		return nil, err
 	}
 	ch.begin(newUnits)

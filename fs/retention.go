@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -131,4 +132,36 @@ func (f *FS) SetRetention(vol identity.VolumeID, r Retention) error {
 		}))
 		return nil
 	})
+}
+
+// Believed returns the last time that was noted by Believe; the zero Time if none was.
+func (f *FS) Believed() (time.Time, error) {
+	var last time.Time
+	for _, h := range f.homes() {
+		err := h.vol.log.Local(func(r eventlog.Reader) {
+			if rec, ok := r.Get([]byte{localBelieved}); ok && len(rec) == 8 {
+				if t := time.Unix(0, int64(binary.BigEndian.Uint64(rec))); t.After(last) {
+					last = t
+				}
+			}
+		})
+		if err != nil {
+			return last, err
+		}
+	}
+	return last, nil
+}
+
+// Believe notes that the clock is believed to be right: whoever judges by it how old something is can see later whether it leapt.
+func (f *FS) Believe(now time.Time) error {
+	for _, h := range f.homes() {
+		err := h.vol.update(func(t *txn) error {
+			t.SetLocal([]byte{localBelieved}, binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano())))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -215,6 +215,7 @@ const (
 	localRestored  = 'Z' // when the last restore began and ended
 	localExpired   = 'X' // VersionID: its bytes are not kept any more
 	localRetention = 'R' // retentionRecord
+	localBelieved  = 'W' // in a home volume: the last time that the clock was believed, ns (8)
 	localSnapshot  = 'S' // name: snapshotRecord
 	localBuilt     = 'B' // builtRecord
 )

@@ -17,7 +17,7 @@ type fsm struct {
 	applied atomic.Uint64 // written by Raft's apply goroutine
 	failed  error         // of that goroutine
 
-	entries, bytes atomic.Uint64         // since the last checkpoint, or the start
+	entries, bytes atomic.Uint64         // since the last checkpoint
 	refused        atomic.Pointer[error] // why the last checkpoint came to nothing
 }
 

@@ -128,8 +128,13 @@ func (s *Sequencer) check() error {
 		return err
 	}
 	for i := max(cut+1, s.logs.first); i <= s.logs.last; i++ {
-		if err := s.logs.GetLog(i, new(raft.Log)); err != nil {
+		var l raft.Log
+		if err := s.logs.GetLog(i, &l); err != nil {
 			return err
+		}
+		if l.Type == raft.LogCommand && i <= uint64(s.o.Applied) { // the rest is counted when it is applied
+			s.fsm.entries.Add(1)
+			s.fsm.bytes.Add(uint64(len(l.Data)))
 		}
 	}
 	if end := max(cut, s.logs.last); uint64(s.o.Applied) > end {
@@ -266,7 +271,7 @@ type Stats struct {
 	Term        Term
 	First, Last eventlog.Index // of the entries that the log has; 0, 0: none
 	Applied     eventlog.Index
-	// What was applied since the last checkpoint, or the start.
+	// What was applied since the last checkpoint.
 	Entries, Bytes uint64
 }
 

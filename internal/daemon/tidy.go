@@ -38,15 +38,18 @@ type tidier struct {
 	floor time.Time // what was before it had to go because the disk was nearly full; zero: nothing had
 }
 
-// run tidies now and then: if enough was written since the last time, or a day has passed, or the disk is nearly full. A clock that was
-// set a short time ago is not believed: it may make history look old.
+// run tidies now and then: if enough was written since the last time, or a day has passed, or the disk is nearly full; while the clock is
+// believed.
 func (t *tidier) run(ctx context.Context) error {
 	var size int64 // of the segments when they were last collected
 	last := time.Now()
 	var looked, made time.Time
-	clock := newSteady()
+	clock := belief{d: t.d, now: time.Now}
 	for sleep(ctx, lookEvery) {
-		if clock.believed() < tidyEvery {
+		if ok, err := clock.right(); err != nil {
+			t.d.log.Warn("look at the clock", "err", err)
+			continue
+		} else if !ok {
 			continue
 		}
 		if space := t.space(); space.Low {
@@ -199,23 +202,4 @@ func (p *pacer) rest() error {
 	}
 	p.since = time.Now()
 	return p.ctx.Err()
-}
-
-// A steady says for how long the clock has gone on as time does.
-type steady struct{ since, seen time.Time }
-
-func newSteady() *steady {
-	now := time.Now()
-	return &steady{now, now}
-}
-
-// believed is for how long the clock has not been set, by more than a minute between two calls. A sleep of the machine counts as well: the
-// time that it tells Go stands still meanwhile.
-func (s *steady) believed() time.Duration {
-	now := time.Now()
-	if drift := now.Round(0).Sub(s.seen.Round(0)) - now.Sub(s.seen); drift.Abs() > time.Minute {
-		s.since = now
-	}
-	s.seen = now
-	return now.Sub(s.since)
 }
