@@ -23,7 +23,7 @@ func Verify(db pebble.Reader, id identity.IdentityID, name string, applied uint6
 			return fmt.Errorf("verify the order of %s: %w", name, err)
 		}
 	}
-	if end := max(c.cut, c.last); c.any && applied > end {
+	if end := max(c.cut, c.last); applied > end {
 		r.Bad(report.Raft, name+": order", report.Nothing, "the state has applied index %d, and the order ends at %d", applied, end)
 	}
 	return nil

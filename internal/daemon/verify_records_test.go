@@ -46,7 +46,14 @@ func aBusyStore(t *testing.T) string {
 	for i := range 4 {
 		write(t, d, notes, fmt.Sprintf("late%d", i), bytes.Repeat([]byte{byte(i)}, 20_000+i*200_000))
 	}
-	return copyStore(t, home)
+	// A copy takes a moment, in which the daemon may go on: only one that is of one moment is what a kill would leave.
+	for range 20 {
+		if copied := copyStore(t, home); verified(t, VerifyOptions{Home: copied, Deep: true}).Clean {
+			return copied
+		}
+	}
+	t.Fatal("the daemon never stood still")
+	return ""
 }
 
 // records lists the keys of a store by what they are of.
