@@ -84,7 +84,7 @@ func TestCrashWhileAllRuns(t *testing.T) {
 		})
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
-	deaths := 9
+	deaths := 6
 	if raced {
 		deaths = 3
 	}

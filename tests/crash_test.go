@@ -30,7 +30,7 @@ func TestCrash(t *testing.T) {
 	t.Logf("seed %d", seed)
 	c := newCrash(t, seed)
 	start, rounds := time.Now(), 0
-	for ; rounds < 4 || time.Since(start) < budget; rounds++ {
+	for ; rounds < 2 || time.Since(start) < budget; rounds++ {
 		c.round()
 		if t.Failed() {
 			return

@@ -44,7 +44,7 @@ func TestHistories(t *testing.T) {
 	case budget != 0 && *from == 0:
 		first = uint64(time.Now().UnixNano())
 	case budget == 0 && os.Getenv("CI") != "":
-		budget, workers = 30*time.Second, 1
+		budget, workers = 12*time.Second, 1
 	case budget == 0:
 		budget, last, workers = time.Minute, 30, 1
 	}

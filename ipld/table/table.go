@@ -54,7 +54,9 @@ type Root struct {
 
 // A Memo remembers what was sealed: a table that is made again, a little different, then costs what is different. The zero
 // Memo is empty. It takes some 200 bytes for each run.
-type Memo struct{ was, is map[[sha256.Size]byte]ipld.Link }
+type Memo struct {
+	was, is map[[sha256.Size]byte]ipld.Link
+}
 
 // A Writer makes a table. It is used by one goroutine.
 type Writer struct {
