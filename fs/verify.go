@@ -14,6 +14,7 @@ import (
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/snapshot"
 	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/report"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
@@ -37,6 +38,19 @@ func (o VolumeLook) Verify(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// EverOpened lists the volumes that have been opened in the home volume that o is of.
+func EverOpened(o eventlog.Look) (ids []identity.VolumeID, err error) {
+	err = o.Local(func(r eventlog.Reader) {
+		r.Scan([]byte{localVolume}, nil, func(k, _ []byte) bool {
+			if len(k) == 17 {
+				ids = append(ids, identity.VolumeID(k[1:]))
+			}
+			return true
+		})
+	})
+	return ids, err
 }
 
 // A volumeCheck is one Verify.

@@ -29,6 +29,15 @@ func Verify(db pebble.Reader, id identity.IdentityID, name string, applied uint6
 	return nil
 }
 
+// Begun reports whether an identity has an order.
+func Begun(db pebble.Reader, id identity.IdentityID) (bool, error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: keyPrefix(id, 0), UpperBound: keyPrefix(id, 0xff)})
+	if err != nil {
+		return false, err
+	}
+	return it.First(), it.Close()
+}
+
 type check struct {
 	db    pebble.Reader
 	id    identity.IdentityID

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -182,8 +183,31 @@ func (v *verifier) identities() error {
 		}
 	}
 	for _, k := range v.rings {
-		if err := v.order(k, applied[k.Device()]); err != nil {
+		if err := errors.Join(v.missing(k, vols), v.order(k, applied[k.Device()])); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// missing looks for logs of an identity's volumes of which there is no record: a start would begin them anew, as if they had never been.
+func (v *verifier) missing(k *identity.Keyring, vols []identity.VolumeID) error {
+	home := k.VolumeID("", 0)
+	want, err := fs.EverOpened(eventlog.Look{DB: v.db, Volume: home})
+	if err != nil {
+		return v.unreadable(report.Order, k.Name(), err)
+	}
+	begun, err := raftstore.Begun(v.db, k.ID())
+	if err != nil {
+		return v.unreadable(report.Raft, k.Name(), err)
+	}
+	blocks := v.r.Counts()[report.Block] > 0 && len(vols) == 0
+	if begun || len(want) > 0 || blocks { // else the identity has only just been made
+		want = append(want, home)
+	}
+	for _, id := range want {
+		if !slices.Contains(vols, id) {
+			v.r.Bad(report.Order, v.nameOf(id), report.Nothing, "there is no log of the volume; a backup may have it: see rhizome recover")
 		}
 	}
 	return nil

@@ -57,7 +57,12 @@ type salvage struct {
 	open    []*tableCursor
 	deleted []deletedRange
 	records int
+	lost    []lostPart
+	whole   bool // the log has all that ever was, so nothing is lost
 }
+
+// A lostPart is what of a table could not be read.
+type lostPart struct{ path, what string }
 
 // A deletedRange is a deletion of all keys from start on and before end that are older.
 type deletedRange struct {
@@ -97,7 +102,7 @@ func (s *salvage) table(path string) error {
 		if Passing(err) {
 			return err
 		}
-		s.r.Did(report.Table, path, "went on without it: nothing in it can be read (%v)", err)
+		s.lost = append(s.lost, lostPart{path, fmt.Sprintf("nothing in it could be read (%v)", err)})
 		return nil
 	}
 	c := &tableCursor{t: t}
@@ -113,7 +118,7 @@ func (s *salvage) table(path string) error {
 	}
 	if t.ValidateBlockChecksums() != nil {
 		from, to := c.readWhatCanBe()
-		s.r.Did(report.Table, path, "took what can be read of it: records from %q to %q are lost, or older ones have come back in their place", from, to)
+		s.lost = append(s.lost, lostPart{path, fmt.Sprintf("records from %q to %q could not be read", from, to)})
 		return nil
 	}
 	it, err := t.NewIter(block.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
@@ -150,7 +155,7 @@ func (s *salvage) write() error {
 
 // merge puts the newest record of each key into db.
 func (s *salvage) merge(db *pebble.DB) error {
-	h := cursors(slices.DeleteFunc(s.open, func(c *tableCursor) bool { return !c.valid() }))
+	h := cursors(slices.DeleteFunc(slices.Clone(s.open), func(c *tableCursor) bool { return !c.valid() }))
 	heap.Init(&h)
 	b := db.NewBatch()
 	var last []byte
@@ -203,11 +208,23 @@ func (s *salvage) setPosition(db *pebble.DB) error {
 	if err != nil || first == 0 || last < is {
 		return err
 	}
+	s.whole = first == 1
 	b := db.NewBatch()
 	if err := setPosition(b, first-1); err != nil {
 		return err
 	}
 	return b.Commit(pebble.NoSync)
+}
+
+// tell says what is lost. What follows from other records is made anew, and then nothing shows any more that there were others, which do not.
+func (s *salvage) tell() {
+	for _, l := range s.lost {
+		if s.whole {
+			s.r.Did(report.Table, l.path, "%s; the write-ahead log has them all", l.what)
+		} else {
+			s.r.Bad(report.Table, l.path, report.Nothing, "%s: they are lost, or older ones have come back, as far as they are not made anew", l.what)
+		}
+	}
 }
 
 // logged returns the first and the last position of the log that can be read without a gap; 0: it has none.
@@ -252,6 +269,7 @@ func (s *salvage) swap() error {
 		}
 	}
 	s.r.Did(report.Home, s.home, "kept the database as it was: %s", aside)
+	s.tell()
 	return nil
 }
 
