@@ -2,7 +2,6 @@ package fs
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -67,89 +66,13 @@ func (v *view) load(key pastKey) (*pastNode, error) {
 	return n, nil
 }
 
-// A fileState is what a file showed from one change of its inode to the next.
-type fileState struct {
-	heads []tree.Head
-	mtime int64
-}
-
-// findHead leaves of a file's heads the one that is shown: the first that is kept. If none is, since a later edit has dropped what a quiet
-// second had made, or since it is older than what is kept, the file shows what it had next that is. If nothing is, its heads
-// stay as they are, and it reports false.
+// findHead leaves of a file's heads the one that the view shows, see shownAt.
 func (v *view) findHead(vol *Volume, ino *tree.Inode) (bool, error) {
-	if ino.Kind != tree.File || len(ino.Heads) == 0 {
-		return true, nil
-	}
-	if found, err := vol.choose(ino, fileState{ino.Heads, ino.Mtime}); found || err != nil {
-		return found, err
-	}
-	since, err := v.statesSince(vol, ino.ID)
-	if err != nil {
-		return false, err
-	}
-	for _, s := range since {
-		if found, err := vol.choose(ino, s); found || err != nil {
-			return found, err
-		}
-	}
-	return false, nil
-}
-
-// choose gives ino the first head of s that is kept. It reports false if none is.
-func (v *Volume) choose(ino *tree.Inode, s fileState) (bool, error) {
-	for _, h := range s.heads {
-		kept, err := v.keeps(h.ID)
-		if err != nil {
-			return false, err
-		}
-		if kept {
-			ino.Heads, ino.Mtime = []tree.Head{h}, s.mtime
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// keeps reports whether the bytes of a version are kept here.
-func (v *Volume) keeps(id tree.VersionID) (kept bool, err error) {
-	err = v.view(false, func(r eventlog.Reader) error {
-		_, kept = tree.GetVersion(r, id)
-		return nil
-	})
-	if err != nil || !kept {
-		return false, err
-	}
-	gone, err := v.hasExpired(id)
-	return !gone, err
-}
-
-// statesSince lists what a file has shown since v's moment, the earliest first, up to now.
-func (v *view) statesSince(vol *Volume, file tree.FileID) (since []fileState, err error) {
 	m, err := v.moment(vol)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	err = vol.log.Former(tree.InodeKey(file), func(until eventlog.Moment, rec []byte, ok bool) bool {
-		if until.Compare(m) <= 0 {
-			return false
-		}
-		if old, isInode := tree.ParseInode(file, rec); ok && isInode {
-			since = append(since, fileState{old.Heads, old.Mtime})
-		}
-		return true
-	})
-	slices.Reverse(since)
-	if err == nil {
-		err = vol.view(false, func(r eventlog.Reader) error {
-			now, ok := tree.GetInode(r, file)
-			if !ok {
-				now, _ = tree.GetDead(r, file)
-			}
-			since = append(since, fileState{now.Heads, now.Mtime})
-			return nil
-		})
-	}
-	return since, err
+	return vol.shownAt(m, ino)
 }
 
 // xattr reads an extended attribute.

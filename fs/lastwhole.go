@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -93,20 +94,24 @@ func (v *Volume) beforeNow(path string, d tree.Dirent) (at eventlog.Moment, err 
 	if !ok {
 		return at, ErrNotExist
 	}
+	var bad error
 	err = v.log.Former(tree.InodeKey(now.ID), func(until eventlog.Moment, val []byte, ok bool) bool {
 		was, is := tree.InodeOf(now.ID, val)
 		if ok && is && was.Nlink > 0 && len(was.Heads) > 0 {
-			same := true
-			v.view(false, func(r eventlog.Reader) error {
-				same = !hasVersion(r, was) || tree.SameBytes(r, was, now)
-				return nil
-			})
-			if !same {
+			var kept, same bool
+			if kept, bad = v.keeps(was.Heads[0].ID); bad == nil && kept {
+				bad = v.view(false, func(r eventlog.Reader) error {
+					same = tree.SameBytes(r, was, now)
+					return nil
+				})
+			}
+			if bad == nil && kept && !same {
 				at = before(until)
 			}
 		}
-		return at == (eventlog.Moment{})
+		return bad == nil && at == (eventlog.Moment{})
 	})
+	err = errors.Join(err, bad)
 	if err == nil && at == (eventlog.Moment{}) {
 		err = fmt.Errorf("restore %s: it has no other version: %w", path, ErrNotExist)
 	}

@@ -37,40 +37,14 @@ func before(m eventlog.Moment) eventlog.Moment {
 	return m
 }
 
-// inode reads a living file, which a name of that moment led to. If the version that it showed is kept no longer (it was a quiet one, and its
-// successor is there), it has the heads of the next later state of the file whose versions are.
-func (p past) inode(r eventlog.Reader, id tree.FileID) (tree.Inode, bool) {
+// inode reads a living file, which a name of that moment led to, with the head that it shows: see shownAt. ErrNotExist if there is none.
+func (p past) inode(r eventlog.Reader, id tree.FileID) (tree.Inode, error) {
 	ino, ok := tree.GetInode(r, id)
-	if !ok || hasVersion(r, ino) {
-		return ino, ok
+	if !ok {
+		return ino, ErrNotExist
 	}
-	heads := ino.Heads
-	if now, ok := p.vol.inodeOf(false, ino.ID); ok {
-		heads = now.Heads
-	}
-	err := p.vol.log.Former(tree.InodeKey(ino.ID), func(until eventlog.Moment, val []byte, ok bool) bool {
-		if until.Compare(p.at) <= 0 {
-			return false
-		}
-		if i, is := tree.InodeOf(ino.ID, val); ok && is && hasVersion(r, i) {
-			heads = i.Heads
-		}
-		return true
-	})
-	if err != nil {
-		p.vol.fs.log.Warn("read the history of a file", "err", err)
-	}
-	ino.Heads = heads
-	return ino, true
-}
-
-// hasVersion reports whether the state knows the version that an inode shows. Versions have no history: r may be of any moment.
-func hasVersion(r eventlog.Reader, ino tree.Inode) bool {
-	if len(ino.Heads) == 0 {
-		return true
-	}
-	_, ok := tree.GetVersion(r, ino.Heads[0].ID)
-	return ok
+	_, err := p.vol.shownAt(p.at, &ino)
+	return ino, err
 }
 
 // walkTo follows names from the root and returns what each led to, the root first. It ends early where there is no such name.

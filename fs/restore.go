@@ -109,8 +109,11 @@ func (rs *restoring) run(names []string) error {
 	var way []tree.Dirent
 	err := rs.past.view(func(r eventlog.Reader) error {
 		way = walkTo(r, names)
-		root, ok := rs.past.inode(r, tree.RootID)
-		if !ok || len(way) <= len(names) {
+		root, err := rs.past.inode(r, tree.RootID)
+		if err != nil && !errors.Is(err, ErrNotExist) {
+			return err
+		}
+		if err != nil || len(way) <= len(names) {
 			return fmt.Errorf("%s/%s was not there then: %w", label, strings.Join(names, "/"), ErrNotExist)
 		}
 		top := &formerDir{path: label, ino: root, now: tree.RootID, bare: len(names) > 0, back: rs.root}
@@ -230,9 +233,12 @@ func (rs *restoring) fetch() error {
 			})
 		}
 		for _, e := range rs.queue[:min(len(rs.queue), restoreAtOnce)] {
-			ino, ok := rs.past.inode(r, e.id)
-			if !ok {
-				return fmt.Errorf("restore %s: no inode: %w", e.path(), ErrDamaged)
+			ino, err := rs.past.inode(r, e.id)
+			if errors.Is(err, ErrNotExist) {
+				err = fmt.Errorf("no inode: %w", ErrDamaged)
+			}
+			if err != nil {
+				return fmt.Errorf("restore %s: %w", e.path(), err)
 			}
 			e.ino, e.xattrs = ino, nil
 			if ino.Xattrs > 0 {

@@ -193,3 +193,40 @@ func TestRetireBeforeFloor(t *testing.T) {
 		r.expectVersion(vs[i], pattern(500_004-i, byte(4-i)))
 	}
 }
+
+// What is restored of a time whose version is kept no longer is what .at shows of it: the next one that is kept. And the version before the
+// present one is the last other one that is kept.
+func TestRestoreOfWhatExpired(t *testing.T) {
+	r := newRig(t)
+	r.clock.forward(r.clock.now().Truncate(time.Hour).Add(time.Hour).Sub(r.clock.now()))
+	var at []time.Time
+	for i := range 5 { // within a minute, of which the last one is kept
+		r.put(r.vol, "a", pattern(100_000+i, byte(i)))
+		r.clock.forward(10 * time.Second)
+		at = append(at, r.clock.now())
+	}
+	r.clock.forward(time.Minute)
+	r.put(r.vol, "a", pattern(300_000, 9))
+	r.seal()
+	r.commit()
+	r.clock.forward(3 * time.Hour)
+	if did, err := r.fs.Retire(time.Time{}, false, noPause); err != nil || did.Versions != 4 {
+		t.Fatalf("retired %+v, %v; want 4 versions", did, err)
+	}
+	r.collect()
+	restore := func(when time.Time) {
+		t.Helper()
+		err := r.fs.Restore(t.Context(), []string{"me", "notes", "a"}, when, RestoreOptions{}, func(d Restored) error {
+			if d.Deed == DeedSkipped {
+				t.Errorf("skipped %s: %s", d.Path, d.Why)
+			}
+			return nil
+		})
+		r.must(err)
+	}
+	restore(at[1])
+	r.expect(r.vol, "a", pattern(100_004, 4))
+	r.put(r.vol, "a", pattern(300_001, 8))
+	restore(time.Time{})
+	r.expect(r.vol, "a", pattern(100_004, 4))
+}

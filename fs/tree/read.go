@@ -28,15 +28,6 @@ func GetInode(r eventlog.Reader, id FileID) (Inode, bool) {
 	return i, ok && i.Nlink > 0
 }
 
-// ParseInode reads an inode's record, as it stood behind InodeKey(id) at some time. It returns false for an alias, and for what is none.
-func ParseInode(id FileID, rec []byte) (Inode, bool) {
-	i, alias, ok := parseInode(id, rec)
-	return i, ok && alias == FileID{}
-}
-
-// ParseDirent reads which file a name showed, from the record behind its DirentKey.
-func ParseDirent(rec []byte) (Dirent, bool) { return firstClaim(rec) }
-
 // GetDead reads the tombstone of a file that has lost its last name. Nlink is 0; Parent and Name are the last ones.
 func GetDead(r eventlog.Reader, id FileID) (Inode, bool) {
 	i, ok := getAny(r, id)
