@@ -118,29 +118,11 @@ func (d dirThen) above() (Entry, error) {
 
 // throughGraft steps from a graft to the root of its volume at the same time.
 func (v *view) throughGraft(p place) (place, error) {
-	if p.dirent.Kind != tree.Graft {
-		return p, nil
+	to, err := p.throughGraftIn(func(fn func(r eventlog.Reader) error) error { return v.read(p.vol, fn) })
+	if err == nil && to.vol != p.vol && !v.has(to.vol, tree.RootID) {
+		err = ErrNotExist
 	}
-	var ino tree.Inode
-	err := v.read(p.vol, func(r eventlog.Reader) error {
-		var ok bool
-		if ino, ok = tree.GetInode(r, p.dirent.ID); !ok {
-			return ErrNotExist
-		}
-		return nil
-	})
-	if err != nil {
-		return p, err
-	}
-	vol, err := p.vol.fs.openVolume(p.vol.home, ino.Volume, "")
-	if err != nil {
-		return p, err
-	}
-	p = place{vol: vol, dirent: tree.Dirent{ID: tree.RootID, Kind: tree.Dir}}
-	if !v.has(vol, tree.RootID) {
-		return p, ErrNotExist
-	}
-	return p, nil
+	return to, err
 }
 
 // enterRoot finds what the view is of.

@@ -168,11 +168,16 @@ func (v *Volume) resolve(node *Node, name []byte) (place, error) {
 
 // throughGraft steps from a graft in a home volume to the root of the volume it names.
 func (p place) throughGraft() (place, error) {
+	return p.throughGraftIn(func(fn func(r eventlog.Reader) error) error { return p.vol.view(false, fn) })
+}
+
+// throughGraftIn is throughGraft in a state of the home volume that read shows.
+func (p place) throughGraftIn(read func(fn func(r eventlog.Reader) error) error) (place, error) {
 	if p.dirent.Kind != tree.Graft {
 		return p, nil
 	}
 	var ino tree.Inode
-	err := p.vol.view(false, func(r eventlog.Reader) error {
+	err := read(func(r eventlog.Reader) error {
 		var ok bool
 		if ino, ok = tree.GetInode(r, p.dirent.ID); !ok {
 			return ErrNotExist

@@ -48,14 +48,21 @@ func (m *manners) rest() {
 	if calls := m.calls.Load(); calls != m.seen && m.left > 0 {
 		d := min(restFactor*worked, maxRest, m.left)
 		m.left -= d
-		t := time.NewTimer(d)
-		select {
-		case <-m.ctx.Done():
-		case <-t.C:
-		}
-		t.Stop()
+		pause(m.ctx, d)
 	}
 	m.seen, m.since = m.calls.Load(), time.Now()
+}
+
+// pause waits; false if ctx is done before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
 }
 
 // A politeReader rests between the parts of a content that is being sealed.

@@ -62,18 +62,6 @@ func (v *Volume) settle(ctx context.Context, most time.Duration) {
 	}
 }
 
-// pause waits; false if ctx is done before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
 // makeSnapshot builds a snapshot of the state as it is now. The caller holds v.building.
 //
 // No collection may mark while it goes on: what the state reached at its moment, a collection that marks later may not find reached by anything, and
