@@ -145,6 +145,28 @@ func TestNotABackup(t *testing.T) {
 	}
 }
 
+// How much there is to do is known ahead, and is what is done.
+func TestProgress(t *testing.T) {
+	d, fs := newDevice(t), vfs.NewMem()
+	d.write(d.logs[0], 40, 5000, true)
+	for _, more := range []int{0, 3} { // the first run, and one that adds
+		d.write(d.logs[1], more, 5000, true)
+		src := d.source()
+		src.Sizes = func(fn func(ipld.CID, int) error) error {
+			return d.blocks.Keys(func(c ipld.CID) error {
+				b, err := d.blocks.Get(c)
+				must(t, err)
+				return fn(c, len(b.Data))
+			})
+		}
+		res, err := Write(t.Context(), fs, "backup", src, func(Progress) {})
+		must(t, err)
+		if res.Total == 0 || res.Bytes < res.Total || res.Bytes > res.Total+res.Total/20 {
+			t.Errorf("%d bytes written, %d were foreseen", res.Bytes, res.Total)
+		}
+	}
+}
+
 // A run that is interrupted leaves the backup as it was, and nothing beside it.
 func TestInterrupted(t *testing.T) {
 	d, fs := newDevice(t), vfs.NewMem()

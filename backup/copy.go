@@ -165,6 +165,9 @@ const tellEvery = 100 * time.Millisecond
 
 func (r *run) wrote(n int) {
 	r.res.Bytes += int64(n)
+	if r.res.Total > 0 {
+		r.res.Total = max(r.res.Total, r.res.Bytes)
+	}
 	if now := time.Now(); now.Sub(r.told) >= tellEvery && r.tell != nil {
 		r.told = now
 		r.tell(r.res.Progress)

@@ -143,9 +143,19 @@ func (b *Backup) Last() eventlog.Index {
 }
 
 // Size returns how many bytes the packs have.
-func (b *Backup) Size() (n int64) {
+func (b *Backup) Size() int64 { return b.size("") }
+
+// BlockBytes returns how many of them are of block packs.
+func (b *Backup) BlockBytes() int64 { return b.size(blockSuffix) }
+
+// LogBytes returns how many of them are of log packs.
+func (b *Backup) LogBytes() int64 { return b.size(logSuffix) }
+
+func (b *Backup) size(suffix string) (n int64) {
 	for _, p := range b.m.Packs {
-		n += p.Size
+		if strings.HasSuffix(p.Name, suffix) {
+			n += p.Size
+		}
 	}
 	return n
 }

@@ -30,6 +30,8 @@ type Source struct {
 	// Missed is told the roots of contents that could not be read as a whole, and returns those that should have been: the others
 	// are of versions that are not kept any more. It is called once, if there are any, when all else is copied.
 	Missed func(roots map[ipld.CID]struct{}) ([]ipld.CID, error)
+	// Sizes calls fn for the blocks that there are, without reading them; nil if nobody asks how much there is to do.
+	Sizes func(fn func(c ipld.CID, size int) error) error
 }
 
 // A BlockSource has blocks: see ipld.Store.
@@ -42,7 +44,7 @@ type Progress struct {
 	Frames int64 // copied by this run
 	Blocks int64
 	Bytes  int64 // written or read
-	Total  int64 // of them in all; 0: not known
+	Total  int64 // about how many they will be in all; 0: not known
 }
 
 // A Result says what a run has done.
@@ -82,6 +84,9 @@ func write(ctx context.Context, fs vfs.FS, dir string, src Source, tell func(Pro
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	r := &run{ctx: ctx, fs: fs, dir: part, src: src, tell: tell, told: time.Now()}
 	if err := r.begin(); err != nil {
+		return Result{}, err
+	}
+	if err := r.estimate(); err != nil {
 		return Result{}, err
 	}
 	if err := r.copyAll(); err != nil {

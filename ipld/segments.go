@@ -212,6 +212,11 @@ func (s *Segments) usableLocked(c CID, l location) bool {
 
 // Keys calls fn for every block, in no order. What is put meanwhile may be left out.
 func (s *Segments) Keys(fn func(CID) error) error {
+	return s.Sizes(func(c CID, _ int) error { return fn(c) })
+}
+
+// Sizes is Keys with the blocks' sizes. It reads the index, and no block.
+func (s *Segments) Sizes(fn func(c CID, size int) error) error {
 	s.mu.RLock()
 	recent := make(map[CID]location, len(s.pending)+len(s.moving))
 	for _, m := range []map[CID]location{s.moving, s.pending} {
@@ -220,16 +225,16 @@ func (s *Segments) Keys(fn func(CID) error) error {
 		}
 	}
 	s.mu.RUnlock()
-	for c := range recent {
-		if err := fn(c); err != nil {
+	for c, l := range recent {
+		if err := fn(c, l.size); err != nil {
 			return err
 		}
 	}
-	return s.eachIndexed(func(c CID, _ location) error {
+	return s.eachIndexed(func(c CID, l location) error {
 		if _, ok := recent[c]; ok {
 			return nil
 		}
-		return fn(c)
+		return fn(c, l.size)
 	})
 }
 

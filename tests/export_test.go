@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,8 @@ func TestExport(t *testing.T) {
 		t.Errorf("%+v", plain)
 	}
 
+	wantMode(t, out("first.car"), 0o666&^umask())
+
 	write(t, filepath.Join(notes, "later"), []byte("not there yet"))
 	if err := os.Remove(filepath.Join(notes, "small")); err != nil {
 		t.Fatal(err)
@@ -73,9 +76,8 @@ func TestExport(t *testing.T) {
 		!strings.HasPrefix(string(readFile(t, key)), res.Root+".") {
 		t.Errorf("%+v", res)
 	}
-	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the key's file: %v %v", info, err)
-	}
+	wantMode(t, key, 0o600)
+	wantMode(t, out("sealed.car"), 0o600)
 
 	full := out("now")
 	for _, args := range [][]string{
@@ -94,6 +96,21 @@ func TestExport(t *testing.T) {
 	wantNoneUnfinished(t, r.user)
 	if _, err := os.Lstat(out("x")); err == nil {
 		t.Error("a refused export left something")
+	}
+}
+
+// umask is what new files are not allowed.
+func umask() os.FileMode {
+	status, _ := os.ReadFile("/proc/self/status") // setting it would be seen by other tests
+	_, mask, _ := strings.Cut(string(status), "\nUmask:\t")
+	n, _ := strconv.ParseUint(strings.SplitN(mask, "\n", 2)[0], 8, 32)
+	return os.FileMode(n)
+}
+
+func wantMode(t testing.TB, path string, mode os.FileMode) {
+	t.Helper()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != mode {
+		t.Errorf("%s: %v %v, want %v", path, info, err, mode)
 	}
 }
 

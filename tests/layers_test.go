@@ -109,6 +109,7 @@ var owners = map[string]string{
 	"github.com/klauspost/compress":        "ipld eventlog",
 	"github.com/PlakarKorp/":               "ipld",
 	"github.com/rogpeppe/go-internal/diff": "internal/daemon",
+	"github.com/schollz/progressbar/v3":    "cmd/rhizome",
 	"github.com/spf13/cobra":               "cmd/rhizome",
 	"golang.org/x/term":                    "cmd/rhizome",
 	"gopkg.in/natefinch/lumberjack.v2":     "cmd/rhizome",
@@ -127,6 +128,7 @@ var testOwners = map[string]string{
 	"github.com/cockroachdb/pebble/v2/vfs": "tests", // package identity asks for it
 	"golang.org/x/sys":                     "*",
 	"github.com/anishathalye/porcupine":    "*",
+	"github.com/creack/pty":                "cmd/rhizome", // a terminal to look at
 }
 
 // impure is what the reducer must not import: it is a pure function.

@@ -51,7 +51,7 @@ func (a *app) backup(ctx context.Context, q control.BackupRequest) error {
 	defer p.end()
 	tell := func(e control.BackupEvent) error {
 		if e.Progress != nil {
-			p.update(e.Progress.Done, e.Progress.Total)
+			p.update(*e.Progress)
 		}
 		if e.Result == nil {
 			return nil
@@ -91,7 +91,7 @@ func (a *app) printBackup(r control.BackupResult) {
 
 func (a *app) checkBackup(ctx context.Context, dir string) error {
 	p := a.newProgress("check")
-	res, err := daemon.CheckBackup(ctx, dir, func(s control.Progress) { p.update(s.Done, s.Total) })
+	res, err := daemon.CheckBackup(ctx, dir, p.update)
 	p.end()
 	if err = interrupted(ctx, err, "nothing was found so far"); err != nil && control.CodeOf(err) != control.Damaged {
 		return err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/rhizome-fs/rhizome/internal/control"
 	"github.com/rhizome-fs/rhizome/internal/daemon"
@@ -65,6 +66,9 @@ func (f exportFlags) request() (q control.ExportRequest, err error) {
 		return q, errors.New("--key-file goes with -o FILE, without --plain")
 	}
 	q.At, q.Sealed = f.at, f.file != "" && !f.plain
+	if f.plain {
+		q.Mode = newFileMode()
+	}
 	for _, target := range []struct {
 		name string
 		to   *control.Name
@@ -88,7 +92,7 @@ func (a *app) export(ctx context.Context, path string, q control.ExportRequest, 
 	var res control.ExportResult
 	tell := func(e control.ExportEvent) error {
 		if e.Progress != nil {
-			p.update(e.Progress.Done, e.Progress.Total)
+			p.update(*e.Progress)
 		}
 		if e.Result != nil {
 			res = *e.Result
@@ -113,6 +117,13 @@ func (a *app) export(ctx context.Context, path string, q control.ExportRequest, 
 		res.Link = ""
 	}
 	return a.printExport(res)
+}
+
+// newFileMode is what a file gets that a person makes for others: all but what the umask takes.
+func newFileMode() uint32 {
+	old := unix.Umask(0o077) // it is read by setting it
+	unix.Umask(old)
+	return 0o666 &^ uint32(old)
 }
 
 // writeSecret makes a file that only its owner can read.

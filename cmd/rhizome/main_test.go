@@ -27,6 +27,7 @@ type user struct {
 	t        *testing.T
 	dir      string
 	terminal bool
+	screen   *os.File // the terminal that stderr is; nil: none
 	typed    string
 }
 
@@ -38,9 +39,11 @@ func (u *user) run(args ...string) result {
 	u.t.Helper()
 	var out, errs bytes.Buffer
 	env := func(key string) string { return map[string]string{"HOME": u.dir}[key] }
-	code := run(u.t.Context(), args, stdio{
-		in: strings.NewReader(u.typed), out: &out, err: &errs, inTerminal: u.terminal, outTerminal: u.terminal,
-	}, env)
+	std := stdio{in: strings.NewReader(u.typed), out: &out, err: &errs, inTerminal: u.terminal, outTerminal: u.terminal}
+	if u.screen != nil {
+		std.err, std.errTerminal = u.screen, true
+	}
+	code := run(u.t.Context(), args, std, env)
 	return result{code, out.String(), errs.String()}
 }
 

@@ -66,7 +66,7 @@ func (a *app) recover(ctx context.Context, q daemon.RecoverRequest) error {
 		return err
 	}
 	p := a.newProgress("recover")
-	res, err := daemon.Recover(ctx, daemon.Options{Home: home, Version: version()}, q, func(s control.Progress) { p.update(s.Done, s.Total) })
+	res, err := daemon.Recover(ctx, daemon.Options{Home: home, Version: version()}, q, p.update)
 	p.end()
 	if err = interrupted(ctx, err, "nothing shows yet; do it again, and it goes on"); err != nil {
 		return err

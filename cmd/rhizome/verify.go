@@ -59,7 +59,8 @@ func (a *app) verify(ctx context.Context, o daemon.VerifyOptions) error {
 		return err
 	}
 	p := a.newProgress("verify")
-	o.Home, o.Progress = home, p.update
+	o.Home = home
+	o.Progress = func(done, total int64) { p.update(control.Progress{Done: done, Total: total}) }
 	rep, err := a.verifyMounted(ctx, o)
 	if control.CodeOf(err) == control.NoDaemon {
 		rep, err = daemon.Verify(ctx, o)

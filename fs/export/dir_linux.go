@@ -20,9 +20,9 @@ var ErrNotEmpty = errors.New("it is there and not an empty directory")
 const copyBytes = 1 << 20
 
 // Dir copies the tree to a directory, which is made, or is empty: what the tree is of, if that is a directory, or else the one file in it.
-// Modes, times, attributes, hard links, symlinks and holes are kept, owners if root does it. read is told how many bytes were read.
-// missed is told what could not be copied, or not all of it: the rest is.
-func Dir(t *Tree, dir string, read func(n int64), missed func(path string, err error)) (err error) {
+// Modes, times, attributes, hard links, symlinks and holes are kept, owners if root does it. done is told of each
+// name and of all bytes, those of holes too; missed is told what could not be copied, or not all of it: the rest is.
+func Dir(t *Tree, dir string, done func(Count), missed func(path string, err error)) (err error) {
 	if names, err := os.ReadDir(dir); err == nil && len(names) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("export to %s: %w", dir, ErrNotEmpty)
 	}
@@ -40,8 +40,9 @@ func Dir(t *Tree, dir string, read func(n int64), missed func(path string, err e
 		return err
 	}
 	defer root.Close()
-	c := &copying{t: t, root: root, links: map[uint64]string{}, read: read, missed: missed, buf: make([]byte, copyBytes)}
+	c := &copying{t: t, root: root, links: map[uint64]string{}, done: done, missed: missed, buf: make([]byte, copyBytes)}
 	if t.root.isDir() {
+		done(Count{Files: 1})
 		err = c.inside(root, t.root, "")
 	} else {
 		err = c.node(root, t.root, t.root.Name)
@@ -82,7 +83,7 @@ type copying struct {
 	t      *Tree
 	root   *os.File
 	links  map[uint64]string // where the first name of a file with several is, by its number
-	read   func(int64)
+	done   func(Count)
 	missed func(string, error)
 	buf    []byte
 }
@@ -105,6 +106,7 @@ func join(path, name string) string {
 
 // node copies one file into a directory.
 func (c *copying) node(to *os.File, n Node, path string) error {
+	c.done(Count{Files: 1})
 	at := int(to.Fd())
 	several := !n.isDir() && n.Attr.Nlink > 1
 	if first, ok := c.links[n.Attr.Ino]; several && ok {
@@ -186,6 +188,7 @@ func (c *copying) bytes(to *os.File, r io.ReaderAt, n Node) error {
 	for off := int64(0); off < n.Attr.Size; {
 		from, err := c.t.fs.SeekData(n.ID, off)
 		if errors.Is(err, fs.ErrNoData) {
+			c.done(Count{Bytes: n.Attr.Size - off})
 			break
 		}
 		if err != nil {
@@ -195,7 +198,7 @@ func (c *copying) bytes(to *os.File, r io.ReaderAt, n Node) error {
 		if err != nil {
 			return err
 		}
-		c.read(from - off)
+		c.done(Count{Bytes: from - off})
 		for off = from; off < end; {
 			part := c.buf[:min(int64(len(c.buf)), end-off)]
 			if k, err := r.ReadAt(part, off); k < len(part) {
@@ -205,7 +208,7 @@ func (c *copying) bytes(to *os.File, r io.ReaderAt, n Node) error {
 				return err
 			}
 			off += int64(len(part))
-			c.read(int64(len(part)))
+			c.done(Count{Bytes: int64(len(part))})
 		}
 	}
 	return to.Truncate(n.Attr.Size)

@@ -12,22 +12,22 @@ import (
 	"github.com/rhizome-fs/rhizome/ipld/unixfs"
 )
 
-// Plain writes the tree to file as UnixFS in a CAR, in the clear, and returns the root's CID. Contents are read twice. left is told what can't
-// be said in UnixFS and is left out.
-func Plain(t *Tree, file string, read func(n int64), left func(path, why string)) (root string, err error) {
+// Plain writes the tree to file, whose mode it will be, as UnixFS in a CAR, in the clear, and returns the root's CID. All is read twice, and
+// told to done twice. left is told what can't be said in UnixFS and is left out.
+func Plain(t *Tree, file string, mode os.FileMode, done func(Count), left func(path, why string)) (root string, err error) {
 	kind, ok := kindOf(t.root)
 	if !ok {
 		return "", fmt.Errorf("%q: UnixFS has no files of this kind", t.root.Name)
 	}
-	err = writeFile(file, 0o600, func(out io.Writer, scratch *os.File) error {
+	err = writeFile(file, mode, func(out io.Writer, scratch *os.File) error {
 		buffered := bufio.NewWriterSize(out, 1<<20)
-		src := &plainSource{Tree: t, left: left, nodes: map[uint64]Node{}}
+		src := &plainSource{Tree: t, left: left, done: done, nodes: map[uint64]Node{}}
 		e, err := src.entry(t.root, kind)
 		if err != nil {
 			return err
 		}
 		src.nodes[e.Node], e.Name = t.root, ""
-		if root, err = unixfs.Export(t.ctx, buffered, scratch, src, e, read); err != nil {
+		if root, err = unixfs.Export(t.ctx, buffered, scratch, src, e, func(n int64) { done(Count{Bytes: n}) }); err != nil {
 			return err
 		}
 		return buffered.Flush()
@@ -51,6 +51,7 @@ func kindOf(n Node) (unixfs.Kind, bool) {
 type plainSource struct {
 	*Tree
 	left  func(path, why string)
+	done  func(Count)
 	nodes map[uint64]Node // those that are good at present: the way down to where the walk is
 }
 
@@ -68,6 +69,7 @@ func (s *plainSource) entry(n Node, kind unixfs.Kind) (e unixfs.Entry, err error
 
 // with calls fn with an entry whose node is good meanwhile.
 func (s *plainSource) with(n Node, kind unixfs.Kind, fn func(unixfs.Entry) error) error {
+	s.done(Count{Files: 1})
 	e, err := s.entry(n, kind)
 	if err != nil {
 		return err

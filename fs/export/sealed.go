@@ -34,21 +34,22 @@ type SealedResult struct {
 }
 
 // Sealed writes a snapshot (see package snapshot) of what the source names to file, as a CARv1 file of sealed blocks: depth first,
-// parents first, each once. The same tree gives the same file: of which state of the log it is is not in it. wrote is told how many bytes were
-// written.
-func Sealed(ctx context.Context, src SealedSource, file string, wrote func(n int64)) (res SealedResult, err error) {
+// parents first, each once. The same tree gives the same file: of which state of the log it is is not in it. built is told how many names the
+// snapshot has so far; then wrote is told of each piece that was written, and of about how many bytes in all.
+func Sealed(ctx context.Context, src SealedSource, file string, built func(names uint64), wrote func(n, total int64)) (res SealedResult, err error) {
 	err = writeFile(file, 0o600, func(out io.Writer, scratch *os.File) error {
 		st := &overlay{base: src.Blocks, file: scratch, at: map[ipld.CID]extent{}}
-		if err := src.build(ctx, st, &res); err != nil {
+		if err := src.build(ctx, st, &res, built); err != nil {
 			return err
 		}
-		return writeDAG(ctx, out, st, &res, wrote)
+		total := st.size + int64(res.Bytes)
+		return writeDAG(ctx, out, st, &res, func(n int64) { wrote(n, total) })
 	})
 	return res, err
 }
 
 // build makes the snapshot's own blocks.
-func (src SealedSource) build(ctx context.Context, st ipld.Store, res *SealedResult) error {
+func (src SealedSource) build(ctx context.Context, st ipld.Store, res *SealedResult, told func(names uint64)) error {
 	var failed error
 	err := src.Log.At(src.Moment, func(r eventlog.Reader) {
 		root, ok := find(r, src.Path)
@@ -58,7 +59,7 @@ func (src SealedSource) build(ctx context.Context, st ipld.Store, res *SealedRes
 		}
 		var built snapshot.Built
 		built, failed = snapshot.Build(ctx, snapshot.Target{Store: st, Sealer: src.Sealer}, r,
-			snapshot.Info{Volume: src.Log.Volume(), Reducer: tree.New().Name(), Tentative: true}, snapshot.Options{Root: root})
+			snapshot.Info{Volume: src.Log.Volume(), Reducer: tree.New().Name(), Tentative: true}, snapshot.Options{Root: root, Progress: told})
 		res.Link, res.Files, res.Bytes = built.Root, built.Files, built.Bytes
 		if failed == nil && root == tree.RootID {
 			tree.ReadDir(r, root, 0, func(_ uint64, _ []byte, d tree.Dirent) bool {

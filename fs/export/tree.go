@@ -143,21 +143,21 @@ func (r reader) ReadAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// A Count is how much there is in a tree.
+// A Count is how much there is in a tree, or how much of it is done.
 type Count struct {
 	Files int64 // names
 	Bytes int64 // of contents
 }
 
-// Count walks the tree.
-func (t *Tree) Count() (c Count, err error) {
+// Count walks the tree. passed is told of each name.
+func (t *Tree) Count(passed func(Count)) (c Count, err error) {
 	var add func(Node) error
 	add = func(n Node) error {
+		c.Files++
+		passed(Count{Files: 1})
 		if n.isDir() {
-			c.Files++
 			return t.children(n, add)
 		}
-		c.Files++
 		if n.Attr.Mode&fs.ModeType == fs.ModeRegular {
 			c.Bytes += n.Attr.Size
 		}

@@ -10,11 +10,21 @@ const (
 
 // Progress is how far something long has come.
 type Progress struct {
-	What  string `json:"what"`            // "copying": one word or two
-	Done  int64  `json:"done"`            // bytes
-	Total int64  `json:"total,omitempty"` // bytes; 0: not known
-	Items int64  `json:"items,omitempty"` // files, blocks or frames
+	What  string `json:"what"`           // the step that goes on, "copying": one word or two
+	Unit  Unit   `json:"unit,omitempty"` // of Done and Total
+	Done  int64  `json:"done"`
+	Total int64  `json:"total,omitempty"` // 0: not known
 }
+
+// A Unit is what work is counted in.
+type Unit string
+
+// The units.
+const (
+	Bytes  Unit = "" // what it is counted in mostly
+	Files  Unit = "files"
+	Frames Unit = "frames"
+)
 
 // A BackupRequest asks for a backup to be made or brought up to date.
 type BackupRequest struct {
@@ -73,6 +83,7 @@ type ExportRequest struct {
 	Dir    Name   `json:"dir,omitempty"`
 	File   Name   `json:"file,omitempty"`
 	Sealed bool   `json:"sealed,omitempty"` // File's blocks are
+	Mode   uint32 `json:"mode,omitempty"`   // of a File that is not sealed, which is the caller's matter; 0: nobody else may read it
 }
 
 // An ExportEvent is either how far it has come, or, last, what was done.

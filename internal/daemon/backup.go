@@ -113,9 +113,10 @@ func (i *ident) backup(ctx context.Context, dir string, tell func(control.Backup
 			missed, out.Missing, err = i.missed(roots)
 			return missed, err
 		},
+		Sizes: i.d.blocks.Sizes,
 	}
 	res, err := backup.Write(ctx, vfs.Default, dir, src, func(p backup.Progress) {
-		told(control.Progress{What: "copying", Done: p.Bytes, Items: p.Blocks})
+		told(control.Progress{What: "copying", Done: p.Bytes, Total: p.Total})
 	})
 	if err != nil {
 		return nil, err

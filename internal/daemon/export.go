@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -55,17 +56,19 @@ func (d *daemon) export(ctx context.Context, base string, q control.ExportReques
 		return explainExport(err, target)
 	}
 	defer t.Close()
-	count, err := t.Count()
+	e := &exporting{tell: tell}
+	e.step("counting", export.Count{})
+	count, err := t.Count(e.done)
 	if err != nil {
 		return explainExport(err, target)
 	}
-	e := &exporting{ctx: ctx, tell: tell, p: control.Progress{What: "exporting", Total: count.Bytes}}
 	e.res = control.ExportResult{Path: q.Path, To: control.Name(target), Files: count.Files, Bytes: count.Bytes}
 	if q.Dir != "" {
-		err = export.Dir(t, target, e.read, e.missed)
+		e.step("copying", count)
+		err = export.Dir(t, target, e.done, e.missed)
 	} else {
-		e.p.Total *= 2 // it is read twice
-		e.res.Root, err = export.Plain(t, target, e.read, func(path, why string) { e.missed(path, errors.New(why)) })
+		e.step("copying", export.Count{Files: 2 * count.Files, Bytes: 2 * count.Bytes}) // it is read twice
+		e.res.Root, err = export.Plain(t, target, fileMode(q), e.done, func(path, why string) { e.missed(path, errors.New(why)) })
 	}
 	if err != nil {
 		return explainExport(err, target)
@@ -95,10 +98,17 @@ func (d *daemon) exportSealed(ctx context.Context, path []string, q control.Expo
 	if err != nil {
 		return err
 	}
-	e := &exporting{ctx: ctx, tell: tell, p: control.Progress{What: "exporting"}}
+	e := &exporting{tell: tell}
+	e.step("building", export.Count{})
+	built := func(names uint64) { e.done(export.Count{Files: int64(names) - e.p.Done}) }
 	res, err := export.Sealed(ctx, export.SealedSource{
 		Log: o.Log, Moment: moment, Path: below, Blocks: d.blocks, Sealer: o.Sealer,
-	}, target, e.read)
+	}, target, built, func(n, total int64) {
+		if e.p.Unit != control.Bytes {
+			e.step("copying", export.Count{Bytes: total})
+		}
+		e.done(export.Count{Bytes: n})
+	})
 	if err != nil {
 		return explainExport(err, target)
 	}
@@ -151,20 +161,42 @@ func components(base, path string) ([]string, error) {
 
 // An exporting tells how far an export is.
 type exporting struct {
-	ctx  context.Context
 	tell func(control.ExportEvent) error
 	p    control.Progress
 	told time.Time
 	res  control.ExportResult
 }
 
-func (e *exporting) read(n int64) {
-	e.p.Done += n
+// smallFiles is how many bytes files have on average that take as long for their names as for their bytes.
+const smallFiles = 16 << 10
+
+// step begins with so much to do; nothing: it is not known. It is counted in what takes the time.
+func (e *exporting) step(what string, all export.Count) {
+	e.p, e.told = control.Progress{What: what, Unit: control.Files, Total: all.Files}, time.Time{}
+	if all.Bytes > smallFiles*all.Files {
+		e.p.Unit, e.p.Total = control.Bytes, all.Bytes
+	}
+}
+
+func (e *exporting) done(c export.Count) {
+	if e.p.Unit == control.Bytes {
+		e.p.Done += c.Bytes
+	} else {
+		e.p.Done += c.Files
+	}
 	if now := time.Now(); now.Sub(e.told) >= tellEvery {
 		e.told = now
 		p := e.p
 		_ = e.tell(control.ExportEvent{Progress: &p}) // who went is seen by the context
 	}
+}
+
+// fileMode is that of a file in the clear: as the caller's umask has it.
+func fileMode(q control.ExportRequest) os.FileMode {
+	if q.Mode == 0 {
+		return 0o600
+	}
+	return os.FileMode(q.Mode) & 0o666
 }
 
 func (e *exporting) missed(path string, err error) {

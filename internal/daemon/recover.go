@@ -199,13 +199,13 @@ func (r *recovery) name() (string, error) {
 
 func (r *recovery) restoreBlocks(ctx context.Context) error {
 	var batch []ipld.Block
-	size, total := 0, r.from.Size()
+	size, total := 0, r.from.BlockBytes()
 	flush := func() error {
 		err := r.d.blocks.Put(batch...)
 		r.res.Blocks += int64(len(batch))
 		r.res.Bytes += int64(size)
 		batch, size = batch[:0], 0
-		r.tell(control.Progress{What: "restoring", Done: r.res.Bytes, Total: total, Items: r.res.Blocks})
+		r.tell(control.Progress{What: "copying blocks", Done: r.res.Bytes, Total: total})
 		return err
 	}
 	err := r.from.Blocks(ctx, r.fault, func(b ipld.Block) error {
@@ -223,10 +223,10 @@ func (r *recovery) restoreBlocks(ctx context.Context) error {
 
 func (r *recovery) restoreLogs(ctx context.Context) error {
 	r.logs, r.clocks = map[identity.VolumeID]*eventlog.Log{}, map[*eventlog.Log]*replayClock{}
-	blocks, total := r.res.Bytes, r.from.Size()
+	blocks, total := r.res.Bytes, r.from.LogBytes()
 	err := r.from.RestoreLogs(ctx, r.openLog, r.turnClock, r.fault, func(p backup.Progress) {
 		r.res.Frames, r.res.Bytes = p.Frames, blocks+p.Bytes
-		r.tell(control.Progress{What: "restoring", Done: r.res.Bytes, Total: total, Items: r.res.Blocks + p.Frames})
+		r.tell(control.Progress{What: "replaying", Done: p.Bytes, Total: total})
 	})
 	if err != nil {
 		return err
