@@ -42,13 +42,14 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	}
 	op := tree.SetContent{ID: n.file, Replaces: b.replaces, Mtime: b.mtime}
 	var p *pending
+	inline, err := b.inline()
+	if err = v.fs.damaged(n, err); err != nil && (b.spill == nil || !errors.Is(err, ErrDamaged)) {
+		return err
+	}
 	switch {
 	case b.size == 0:
-	case b.size <= inlineLimit:
-		ver.Inline = make([]byte, b.size)
-		if _, err := b.read(ver.Inline, 0); err != nil {
-			return v.fs.damaged(n, err)
-		}
+	case inline != nil:
+		ver.Inline = inline
 	case b.wholeBase() != nil:
 		ver.Content = *b.wholeBase()
 	default:
@@ -62,7 +63,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		}
 	}
 	meta := n.metaWith(ver.ID, b)
-	err := v.update(func(t *txn) error {
+	err = v.update(func(t *txn) error {
 		if first != nil {
 			if err := first(t); err != nil {
 				return err
@@ -83,7 +84,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		}
 		t.setMeta(n, meta)
 		if b.journaled {
-			t.deleteJournal(n.file)
+			t.deleteJournal(n.file, b.journal.spillID())
 		}
 		return nil
 	})
@@ -115,6 +116,18 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 	}
 	n.vol.fs.table.setDirty(n, false)
 	return nil
+}
+
+// inline is the bytes of an edit that is small enough to stand in its event; nil: it is not, or can't be read and stays where it is.
+func (b *buffer) inline() ([]byte, error) {
+	if b.size > inlineLimit {
+		return nil, nil
+	}
+	all := make([]byte, b.size)
+	if _, err := b.read(all, 0); err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 // metaWith is n's device-local record once ver, which b becomes, is shown.

@@ -30,6 +30,14 @@ type journal struct {
 	spill  *spill  // the one that was synced
 }
 
+// spillID is the number of the spill file that the record names; 0: none.
+func (j *journal) spillID() uint64 {
+	if j.spill == nil {
+		return 0
+	}
+	return j.spill.id
+}
+
 // An editRecord is what the database knows of bytes that are not sealed yet: a device-local record, so its
 // form is this device's own. It is found under the version (pending) or the file (a journal).
 type editRecord struct {
@@ -49,10 +57,11 @@ type editRecord struct {
 	Holes    []ipld.Range   // zeros over the base
 	Sums     *sumsAt        // a closed version's: where the checksums of its spill file are
 	Kept     bool           // a closed version's: its event went without its bytes, see letGo
+	Summed   string         // a journal's: the machine's boot in which it was written, if the sums of its spill file are stored; see trail
 }
 
 // editFields is how many fields a record has. Older ones lack the last ones.
-const editFields = 15
+const editFields = 16
 
 func decodeEdit(val []byte) (rec editRecord, err error) {
 	const array, null = 0x80, 0xf6
@@ -90,6 +99,9 @@ func (n *Node) journalLocked(d store.Durability) error {
 			if err := errors.Join(b.spill.sync(), syncBelow(b.base)); err != nil {
 				return err
 			}
+			if j.spill != b.spill {
+				b.spill.sums.unstored()
+			}
 			whole = true
 			j.spill, j.have, j.holes = b.spill, slices.Clone(b.have), slices.Clone(b.holes)
 		}
@@ -101,9 +113,13 @@ func (n *Node) journalLocked(d store.Durability) error {
 		if whole {
 			t.dropChunks(n.file)
 			j.chunks, j.bytes = 0, 0
+			if b.journaled && b.journal.spill != b.spill {
+				t.dropSums(b.journal.spillID())
+			}
 			if b.spill == nil {
 				return t.journal(n, &j, extents{{Off: 0, Len: b.size}})
 			}
+			t.sumUp(b.spill, j.have)
 			return t.journal(n, &j, nil)
 		}
 		return t.journal(n, &j, b.unsynced)
@@ -135,6 +151,9 @@ func (t *txn) journal(n *Node, j *journal, changed extents) error {
 	j.size = b.size
 	rec := n.record(b)
 	rec.Have, rec.Holes = j.have, j.holes
+	if b.spill != nil && b.spill.sums.of != nil {
+		rec.Summed = t.v.fs.boot
+	}
 	t.SetLocal(localKey(localJournal, n.file), dagcbor.Encode(rec))
 	t.setMeta(n, n.metaLocked())
 	return nil
@@ -191,9 +210,10 @@ func (t *txn) dropChunks(file tree.FileID) {
 	}
 }
 
-// deleteJournal drops the record of an edit: it has ended, or its file is gone.
-func (t *txn) deleteJournal(file tree.FileID) {
+// deleteJournal drops the record of an edit, which names that spill file: it has ended, or its file is gone.
+func (t *txn) deleteJournal(file tree.FileID, spill uint64) {
 	t.dropChunks(file)
+	t.dropSums(spill)
 	t.DeleteLocal(localKey(localJournal, file))
 }
 
@@ -203,14 +223,19 @@ func (t *txn) moveJournal(n *Node, file tree.FileID) error {
 	if b == nil || !b.journaled {
 		return nil
 	}
-	t.deleteJournal(n.file)
+	t.deleteJournal(n.file, 0)
 	j := journal{spill: b.journal.spill, have: b.journal.have, holes: b.journal.holes}
 	changed := extents{{Off: 0, Len: b.size}}
 	if b.spill != nil {
 		if err := b.spill.sync(); err != nil {
 			return err
 		}
+		if j.spill != b.spill {
+			b.spill.sums.unstored()
+			t.dropSums(b.journal.spillID())
+		}
 		j.spill, j.have, j.holes, changed = b.spill, slices.Clone(b.have), slices.Clone(b.holes), nil
+		t.sumUp(b.spill, j.have)
 	}
 	old := n.file
 	n.file = file

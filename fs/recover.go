@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 )
@@ -196,6 +198,9 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 			return err
 		}
 		b.baseVer, b.held, b.journal.spill = rec.Base, b.have.total(), b.spill
+		if err := v.loadLeft(b.spill, rec); err != nil {
+			return err
+		}
 	} else {
 		b.mem = []byte{}
 	}
@@ -214,7 +219,7 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 		if len(c) < 8 {
 			return fmt.Errorf("journal of %x: %w", rec.File[:4], ErrDamaged)
 		}
-		if _, err := b.WriteAt(c[8:], int64(binary.BigEndian.Uint64(c))); err != nil {
+		if err := b.rewriteAt(c[8:], int64(binary.BigEndian.Uint64(c))); err != nil {
 			return err
 		}
 	}
@@ -227,7 +232,7 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 	err = n.endEditLocked(true)
 	if errors.Is(err, ErrNotExist) { // the file is gone, and nobody can have it open
 		err = errors.Join(n.dropEditLocked(), v.update(func(t *txn) error {
-			t.deleteJournal(rec.File)
+			t.deleteJournal(rec.File, rec.Spill)
 			return nil
 		}))
 	}
@@ -235,6 +240,50 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 		return fmt.Errorf("end the edit that a crash interrupted: %w", err)
 	}
 	v.fs.table.release(n)
+	return nil
+}
+
+// loadLeft reads the sums that an fsync of an earlier run stored. What is damaged fails who reads it.
+func (v *Volume) loadLeft(p *spill, rec editRecord) error {
+	l := left{rec: rec, local: v.log.Local, fs: v.fs.st.FS(), trail: v.fs.spills.trailPath(rec.Spill), boot: v.fs.boot}
+	var believed int64
+	err := p.use(func(f vfs.File) (err error) {
+		believed, err = l.load(&p.sums, f)
+		return err
+	})
+	if errors.Is(err, ErrDamaged) { // there is no file
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sums of an edit that a crash interrupted: %w", err)
+	}
+	if p.sums.bad != nil {
+		v.fs.damage.add(v, rec.File, p.sums.bad)
+	}
+	if believed > 0 {
+		v.fs.log.Info("pages of an edit were written after its last fsync, and are as they were at some moment before the power went", "pages", believed)
+	}
+	if p.sums.of != nil {
+		return p.follow(rec.Have)
+	}
+	return nil
+}
+
+// rewriteAt is WriteAt of bytes that a journal has, as it was at a kill. A page of the spill file that is damaged, and of which they are a part, stays damaged: it has
+// them already, or they are lost with it.
+func (b *buffer) rewriteAt(p []byte, off int64) error {
+	for len(p) > 0 {
+		n := min(int64(len(p)), page-off%page)
+		_, err := b.WriteAt(p[:n], off)
+		if errors.Is(err, ErrDamaged) && b.spill != nil {
+			b.held += b.have.add(off, n)
+			b.size, err = max(b.size, off+n), nil
+		}
+		if err != nil {
+			return err
+		}
+		p, off = p[n:], off+n
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 
 const (
 	spillDir     = "spill"
+	spillSuffix  = ".spill"
 	maxOpenSpill = 64
 )
 
@@ -87,7 +88,7 @@ func (s *spills) syncDir(path string) error {
 }
 
 func spillID(name string) (uint64, bool) {
-	hex, ok := strings.CutSuffix(name, ".spill")
+	hex, ok := strings.CutSuffix(name, spillSuffix)
 	if !ok {
 		return 0, false
 	}
@@ -96,7 +97,18 @@ func spillID(name string) (uint64, bool) {
 }
 
 func (s *spills) path(id uint64) string {
-	return s.st.Path(spillDir, fmt.Sprintf("%016x.spill", id))
+	return s.st.Path(spillDir, fmt.Sprintf("%016x", id)+spillSuffix)
+}
+
+func (s *spills) trailPath(id uint64) string {
+	return s.st.Path(spillDir, fmt.Sprintf("%016x", id)+trailSuffix)
+}
+
+func (s *spills) removeIfThere(path string) error {
+	if err := s.st.FS().Remove(path); !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // create makes an empty spill file.
@@ -125,7 +137,9 @@ func (s *spills) hollow() *spill {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next++
-	return &spill{set: s, id: s.next}
+	p := &spill{set: s, id: s.next}
+	p.sums.of = map[int64]*sumGroup{}
+	return p
 }
 
 // existing names a spill file that an earlier run left. synced: its record says that it is on disk; else a sync of that run may
@@ -137,7 +151,7 @@ func (s *spills) existing(id uint64, synced bool) *spill {
 	return &spill{set: s, id: id, unsynced: true, suspect: !synced}
 }
 
-// sweep removes the files that no record names.
+// sweep removes the files that no record names, and all trails: no edit goes on.
 func (s *spills) sweep(keep map[uint64]bool) error {
 	if err := s.st.Sync(); err != nil {
 		return err // a record that a power loss brings back may name them
@@ -147,8 +161,9 @@ func (s *spills) sweep(keep map[uint64]bool) error {
 		return fmt.Errorf("list spill folder: %w", err)
 	}
 	for _, n := range names {
-		if id, ok := spillID(n); ok && !keep[id] {
-			if err := s.st.FS().Remove(s.path(id)); err != nil {
+		id, ok := spillID(n)
+		if strings.HasSuffix(n, trailSuffix) || ok && !keep[id] {
+			if err := s.st.FS().Remove(s.st.Path(spillDir, n)); err != nil {
 				return fmt.Errorf("remove spill file: %w", err)
 			}
 		}
@@ -210,6 +225,7 @@ func (p *spill) closeLocked() {
 	if p.file != nil {
 		p.file.Close() // nothing is lost: what must be durable was synced with its error seen
 		p.file = nil
+		p.sums.trail.close()
 		p.set.open.Remove(p.elem)
 	}
 }
@@ -350,8 +366,12 @@ func (s *spills) reap() error {
 	}
 	err := s.st.Sync()
 	for i := 0; i < len(list) && err == nil; i++ {
-		if err = s.st.FS().Remove(s.path(list[i].id)); err == nil || errors.Is(err, iofs.ErrNotExist) {
-			list[i], err = nil, nil
+		err = s.removeIfThere(s.path(list[i].id))
+		if err == nil && list[i].sums.trail != nil {
+			err = s.removeIfThere(s.trailPath(list[i].id))
+		}
+		if err == nil {
+			list[i] = nil
 		}
 	}
 	if err == nil {

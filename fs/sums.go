@@ -24,12 +24,19 @@ type sums struct {
 	bad error               // the stored sums are damaged: nothing of the file can be believed
 	end int64               // no byte was ever written from here on
 
+	rest  uint32  // the sum of a page that is in no group: zeros, but in an edit that was taken up
+	fresh []int64 // groups that have changed since an fsync stored them
+	trail *trail  // nil: no fsync's record names the file
+
 	last   []byte // the page that was last written in part, so that who writes on need not read it; nil: not known
 	lastAt int64
 }
 
 // A sumGroup has the sums of as many neighbouring pages. A page that was never written is zeros.
-type sumGroup [groupPages]uint32
+type sumGroup struct {
+	of    [groupPages]uint32
+	fresh bool // it is in sums.fresh
+}
 
 const (
 	groupPages = 64
@@ -46,10 +53,10 @@ func sumOf(b []byte) uint32 {
 }
 
 func (s *sums) get(n int64) uint32 {
-	if g := s.of[n/groupPages]; g != nil {
-		return g[n%groupPages]
+	if g := s.of[n/groupPages]; g != nil && g.of[n%groupPages] != unwritten {
+		return g.of[n%groupPages]
 	}
-	return unwritten
+	return s.rest
 }
 
 func (s *sums) set(n int64, sum uint32) {
@@ -58,7 +65,45 @@ func (s *sums) set(n int64, sum uint32) {
 		g = &sumGroup{}
 		s.of[n/groupPages] = g
 	}
-	g[n%groupPages] = sum
+	g.of[n%groupPages] = sum
+	if !g.fresh {
+		g.fresh = true
+		s.fresh = append(s.fresh, n/groupPages)
+	}
+}
+
+// stored notes that all sums are stored as they are.
+func (s *sums) stored() {
+	for _, n := range s.fresh {
+		s.of[n].fresh = false
+	}
+	s.fresh = s.fresh[:0]
+}
+
+// unstored notes that none are.
+func (s *sums) unstored() {
+	s.fresh = s.fresh[:0]
+	for n, g := range s.of {
+		g.fresh = true
+		s.fresh = append(s.fresh, n)
+	}
+}
+
+// append adds a group as it is stored.
+func (g *sumGroup) append(b []byte) []byte {
+	for _, sum := range g.of {
+		b = binary.LittleEndian.AppendUint32(b, sum)
+	}
+	return b
+}
+
+// parseGroup reads a group as it is stored.
+func parseGroup(b []byte) *sumGroup {
+	g := &sumGroup{}
+	for i := range g.of {
+		g.of[i] = binary.LittleEndian.Uint32(b[4*i:])
+	}
+	return g
 }
 
 // check compares whole pages with their sums.
@@ -156,18 +201,37 @@ func (s *sums) writeAt(f vfs.File, b []byte, off int64) error {
 		}
 		news = append(news, sumOf(part))
 	}
+	if err := s.mark(first, news); err != nil {
+		s.last = nil
+		return err
+	}
 	for n := first; n <= last; n++ {
 		s.set(n, unknown)
 	}
 	s.end = max(s.end, end)
 	if _, err := f.WriteAt(b, off); err != nil {
 		s.last = nil
-		return err
+		for i := range news { // a part of it may be there
+			news[i] = unknown
+		}
+		return errors.Join(err, s.mark(first, news))
 	}
 	for i, sum := range news {
 		s.set(first+int64(i), sum)
 	}
 	return nil
+}
+
+// mark leaves in the trail what pages from first on are about to be.
+func (s *sums) mark(first int64, will []uint32) error {
+	if s.trail == nil {
+		return nil
+	}
+	had := make([]uint32, len(will))
+	for i := range had {
+		had[i] = s.get(first + int64(i))
+	}
+	return s.trail.note(first, had, will)
 }
 
 // A sumsAt says where in its spill file the sums of a closed version stand: behind all else.
@@ -182,16 +246,17 @@ func (s *sums) encode() []byte {
 	b := make([]byte, 0, len(s.of)*groupBytes)
 	for _, n := range slices.Sorted(maps.Keys(s.of)) {
 		b = binary.LittleEndian.AppendUint64(b, uint64(n))
-		for _, sum := range s.of[n] {
-			b = binary.LittleEndian.AppendUint32(b, sum)
-		}
+		b = s.of[n].append(b)
 	}
 	return b
 }
 
 // storeSums writes the sums behind what the file has.
 func (p *spill) storeSums() (*sumsAt, error) {
-	if p.sums.of == nil {
+	if p.sums.bad != nil { // nor will it be believed after the next start: no sum is like this
+		return &sumsAt{Sum: unwritten}, nil
+	}
+	if len(p.sums.of) == 0 {
 		return nil, nil
 	}
 	b := p.sums.encode()
@@ -228,11 +293,7 @@ func (s *sums) load(f vfs.File, at *sumsAt) error {
 	}
 	s.of = make(map[int64]*sumGroup, len(b)/groupBytes)
 	for ; len(b) > 0; b = b[groupBytes:] {
-		g := &sumGroup{}
-		for i := range g {
-			g[i] = binary.LittleEndian.Uint32(b[8+4*i:])
-		}
-		s.of[int64(binary.LittleEndian.Uint64(b))] = g
+		s.of[int64(binary.LittleEndian.Uint64(b))] = parseGroup(b[8:])
 	}
 	s.end = at.At.Off + at.At.Len
 	return nil

@@ -209,6 +209,7 @@ const (
 	localBytes     = 'Q' // VersionID: the bytes of small pending content
 	localJournal   = 'J' // FileID: journalRecord, what fsync made durable of an edit that goes on
 	localChunk     = 'K' // FileID, offset (8), : bytes of the journal
+	localSums      = 'C' // spill file (8), group (8): checksums of the pages that an fsync synced
 	localTreeKeys  = 'T' // the device-local tree's state
 	localVolume    = 'V' // VolumeID: it has been opened; in a home volume
 	localMass      = 'M' // when (8): a large part of the files was deleted

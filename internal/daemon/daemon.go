@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/mount"
 	"github.com/rhizome-fs/rhizome/internal/control"
@@ -26,6 +28,8 @@ type Options struct {
 	Logger       *slog.Logger
 	FirstRun     func(FirstRun) // called when the first identity was made, before Ready
 	Ready        func(Mounted)  // called when the mount answers
+
+	fs vfs.FS // for tests: the store's disk; nil: the real one
 }
 
 // A FirstRun is the identity that a new store begins with. The words go to a person's eyes, never to a log.
@@ -107,7 +111,7 @@ func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
 // open opens everything below the mount, and starts what runs in the background: it ends in close, after
 // the mount has and before the store does.
 func (d *daemon) open(ctx context.Context) (err error) {
-	if d.st, err = store.Open(d.opts.Home, store.Options{Logger: d.log}); err != nil {
+	if d.st, err = store.Open(d.opts.Home, store.Options{FS: d.opts.fs, Logger: d.log}); err != nil {
 		return err
 	}
 	if d.blocks, err = ipld.OpenSegments(d.st, ipld.SegmentOptions{Pace: d.tidier.pace, Logger: d.log}); err != nil {

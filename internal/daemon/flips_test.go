@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -10,14 +11,22 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/rhizome-fs/rhizome/fs"
+	"github.com/rhizome-fs/rhizome/internal/control"
 )
+
+var flipCount = flag.Int("flips-count", 0, "how many bits TestFlips flips at least")
 
 var flipSeconds = flag.Int("flips", 0, "for how many seconds TestFlips and TestVerifyNamesEachKindOfRecord flip bits (0: a few)")
 
@@ -51,24 +60,106 @@ func readAll(t testing.TB, d *daemon) map[string]string {
 	return all
 }
 
-// flippable lists the files of a store whose bytes mean something.
-func flippable(t testing.TB, home string) (paths []string) {
+// An image is what a store at rest has in its files, by their names in it.
+type image map[string][]byte
+
+// imageOf reads a store, but for what means nothing.
+func imageOf(t testing.TB, home string) image {
 	t.Helper()
+	im := image{}
 	err := filepath.WalkDir(home, func(path string, e iofs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() {
+		if err != nil || !e.Type().IsRegular() || e.Name() == "lock" || e.Name() == "reserve" {
 			return err
 		}
-		info, err := e.Info()
-		if base := filepath.Base(path); err == nil && info.Size() > 0 && base != "lock" && base != "reserve" {
-			rel, _ := filepath.Rel(home, path)
-			paths = append(paths, rel)
+		rel, err := filepath.Rel(home, path)
+		if err != nil {
+			return err
 		}
+		im[rel], err = os.ReadFile(path)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return paths
+	return im
+}
+
+// imageHome is where an image's store is on its disk.
+const imageHome = "/store"
+
+// A bitFlip is one bit of an image.
+type bitFlip struct {
+	name string
+	at   int64
+	bit  int
+}
+
+// disk makes a disk in memory with the store, and one bit of it flipped.
+func (im image) disk(f bitFlip) (*vfs.MemFS, error) {
+	disk := vfs.NewMem()
+	for name, data := range im {
+		path := filepath.Join(imageHome, name)
+		if err := disk.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
+		}
+		out, err := disk.Create(path, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return nil, err
+		}
+		if name == f.name {
+			data = slices.Clone(data)
+			data[f.at] ^= 1 << f.bit
+		}
+		if _, err := out.Write(data); err != nil {
+			return nil, err
+		}
+		if err := out.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return disk, nil
+}
+
+// some draws a bit: every file that is not empty is as likely as every other.
+func (im image) some(rng *rand.Rand) bitFlip {
+	var names []string
+	for name, data := range im {
+		if len(data) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	f := bitFlip{name: names[rng.IntN(len(names))]}
+	data := im[f.name]
+	size := len(data)
+	if rng.IntN(8) > 0 { // most of a file of the log is zeros
+		size = max(1, len(bytes.TrimRight(data, "\x00")))
+	}
+	f.at, f.bit = rng.Int64N(int64(size)), rng.IntN(8)
+	return f
+}
+
+// verify verifies an image's store.
+func (im image) verify(ctx context.Context, f bitFlip, deep bool) (control.VerifyReport, error) {
+	disk, err := im.disk(f)
+	if err != nil {
+		return control.VerifyReport{}, err
+	}
+	v := newVerifier(ctx, imageHome, disk, deep, nil, nil)
+	if err := v.atRest(); err != nil {
+		return control.VerifyReport{}, err
+	}
+	return v.answer(), nil
+}
+
+// served is what a daemon reads from an image's store; nil: it refuses the store.
+func (im image) served(t testing.TB, f bitFlip) map[string]string {
+	disk, err := im.disk(f)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	return readBy(t, newDaemon(Options{Home: imageHome, fs: disk}))
 }
 
 // TestFlips flips one bit anywhere in a store: verify names it, or all that can be read is as it was. Whatever is read is what was
@@ -77,57 +168,70 @@ func TestFlips(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
-	home := aBusyStore(t)
-	want := served(t, copyStore(t, home))
-	if len(want) < 10 {
-		t.Fatalf("there are %d files", len(want))
+	im := imageOf(t, aBusyStore(t))
+	r := flipRun{im: im, want: im.served(t, bitFlip{}), kinds: map[string]int{}}
+	if len(r.want) < 10 {
+		t.Fatalf("there are %d files", len(r.want))
 	}
-	before := verified(t, VerifyOptions{Home: home, Deep: true})
-	if !before.Clean {
-		t.Fatalf("before: %s", damage(before))
+	before, err := im.verify(t.Context(), bitFlip{}, true)
+	if err != nil || !before.Clean {
+		t.Fatalf("before: %v, %s", err, damage(before))
 	}
-	paths := flippable(t, home)
-	for _, f := range before.Findings { // an edit that was open when the daemon was killed has no checksums
-		if f.Kind == "spill" {
-			paths = slices.DeleteFunc(paths, func(p string) bool { return filepath.Join(home, p) == string(f.Where) })
-		}
-	}
+	r.findings = len(before.Findings)
 	end := time.Now().Add(time.Duration(*flipSeconds) * time.Second)
-	named, same, refused := 0, 0, 0
-	for n := 0; n < 3 || time.Now().Before(end); n++ {
-		rel := paths[rng.IntN(len(paths))]
-		path := filepath.Join(home, rel)
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at, bit := rng.Int64N(info.Size()), rng.IntN(8)
-		if used := lastByte(t, path); rng.IntN(8) > 0 {
-			at = rng.Int64N(used) // most of a file of the log is zeros
-		}
-		what := fmt.Sprintf("seed %d, flip %d: bit %d of byte %d of %s (%d bytes)", seed, n, bit, at, rel, info.Size())
-		flipBit(t, path, at, bit)
-		rep, err := Verify(t.Context(), VerifyOptions{Home: home, Deep: n%2 == 0})
-		told := err != nil || !rep.Clean || len(rep.Findings) > len(before.Findings)
-		got := served(t, copyStore(t, home))
-		switch {
-		case got == nil:
-			refused++
-			if !told {
-				t.Errorf("%s: a start refuses the store, and verify says nothing", what)
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(2, runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			for {
+				n := next.Add(1)
+				if n > max(3, int64(*flipCount)) && time.Now().After(end) {
+					return
+				}
+				r.flip(t, seed, n)
 			}
-		case !maps.Equal(got, want):
-			wrong(t, what, want, got, told, filepath.Dir(rel) == "wal")
-			named++
-		case told:
-			named++
-		default:
-			same++
-		}
-		flipBit(t, path, at, bit)
+		})
 	}
-	t.Logf("%d named, %d without any effect; %d stores were refused by a start", named, same, refused)
+	workers.Wait()
+	t.Logf("%d bits flipped: %d named, %d without any effect; %d stores were refused by a start; %v", r.named+r.same, r.named, r.same, r.refused, r.kinds)
+}
+
+// A flipRun is one TestFlips.
+type flipRun struct {
+	im       image
+	want     map[string]string
+	findings int // before anything was flipped
+
+	mu                   sync.Mutex
+	named, same, refused int
+	kinds                map[string]int // flips, by the directory or the suffix
+}
+
+// flip flips the n-th bit that a seed gives.
+func (r *flipRun) flip(t *testing.T, seed uint64, n int64) {
+	f := r.im.some(rand.New(rand.NewPCG(seed, uint64(n))))
+	what := fmt.Sprintf("seed %d, flip %d: bit %d of byte %d of %s (%d bytes)", seed, n, f.bit, f.at, f.name, len(r.im[f.name]))
+	rep, err := r.im.verify(t.Context(), f, n%2 == 0)
+	told := err != nil || !rep.Clean || len(rep.Findings) > r.findings
+	got := r.im.served(t, f)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kinds[strings.TrimLeft(filepath.Ext(f.name)+" in "+filepath.Dir(f.name), " ")]++
+	switch {
+	case got == nil:
+		r.refused++
+		r.named++
+		if !told {
+			t.Errorf("%s: a start refuses the store, and verify says nothing", what)
+		}
+	case !maps.Equal(got, r.want):
+		wrong(t, what, r.want, got, told, filepath.Dir(f.name) == "wal")
+		r.named++
+	case told:
+		r.named++
+	default:
+		r.same++
+	}
 }
 
 // wrong tells of what is read after a flip: errors where there were bytes are damage that is named.
@@ -160,21 +264,16 @@ func hidden(got map[string]string, name string) bool {
 	}
 }
 
-// lastByte is behind the last byte of a file that is not zero.
-func lastByte(t testing.TB, path string) int64 {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return max(1, int64(len(bytes.TrimRight(data, "\x00"))))
-}
-
 // served is what is read from a store by a daemon; nil: it refuses the store.
 func served(t testing.TB, home string) map[string]string {
 	t.Helper()
 	defer os.RemoveAll(home)
-	d := newDaemon(Options{Home: home})
+	return readBy(t, newDaemon(Options{Home: home}))
+}
+
+// readBy is what is read by a daemon, which is closed then; nil: it does not open.
+func readBy(t testing.TB, d *daemon) map[string]string {
+	t.Helper()
 	err := d.open(t.Context())
 	var all map[string]string
 	if err == nil {

@@ -227,7 +227,7 @@ func (v *verifier) volume(look eventlog.Look) error {
 	if err := look.Verify(); err != nil {
 		return v.unreadable(report.Frame, look.Name, err)
 	}
-	vol := fs.VolumeLook{Look: look, FS: v.fs, Home: v.home, Contents: v.contents, AtRest: !v.mounted}
+	vol := fs.VolumeLook{Look: look, FS: v.fs, Home: v.home, Contents: v.contents, AtRest: !v.mounted, Boot: bootID()}
 	if err := vol.Verify(v.ctx); err != nil {
 		return v.unreadable(report.State, look.Name, err)
 	}

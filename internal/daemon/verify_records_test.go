@@ -25,24 +25,8 @@ func aBusyStore(t *testing.T) string {
 	fill(t, d)
 	committed(t, d)
 	notes := volume(t, d, "notes")
-	e, err := d.fs.Create(notes, "open", 0o644, true, fs.Cred{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, size := range []int{1000, 400_000} { // in the log, and in a spill file
-		if _, err := d.fs.Write(e.Node, bytes.Repeat([]byte("edit"), size/4), 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := d.fs.Fsync(e.Node); err != nil {
-			t.Fatal(err)
-		}
-		if size == 1000 {
-			e, err = d.fs.Create(notes, "open too", 0o644, true, fs.Cred{})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	openEdit(t, d, notes, "open", 1000)        // in the log
+	openEdit(t, d, notes, "open too", 400_000) // in a spill file
 	for i := range 4 {
 		write(t, d, notes, fmt.Sprintf("late%d", i), bytes.Repeat([]byte{byte(i)}, 20_000+i*200_000))
 	}
@@ -54,6 +38,26 @@ func aBusyStore(t *testing.T) string {
 	}
 	t.Fatal("the daemon never stood still")
 	return ""
+}
+
+// openEdit begins an edit of a new file, syncs it, and goes on: with an fsync for a few bytes, and without one.
+func openEdit(t *testing.T, d *daemon, dir fs.NodeID, name string, size int) {
+	t.Helper()
+	e, err := d.fs.Create(dir, name, 0o644, true, fs.Cred{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []struct{ off, size int }{{0, size}, {size / 2, size / 4}, {size / 3, 300}} {
+		if _, err := d.fs.Write(e.Node, bytes.Repeat([]byte{byte(part.size), 'e'}, part.size/2), int64(part.off)); err != nil {
+			t.Fatal(err)
+		}
+		if part.size == 300 {
+			return
+		}
+		if err := d.fs.Fsync(e.Node); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // records lists the keys of a store by what they are of.
