@@ -111,7 +111,7 @@ func (s *stand) Write() ([]byte, error) {
 		memos = map[identity.VolumeID]*table.Memo{}
 	}
 	ctx := i.d.group.ctx
-	pause := (&pacer{t: &i.d.tidier, ctx: ctx}).rest
+	pace := i.d.tidier.newPacer(ctx, checkpointRests)
 	vols := make([]identity.VolumeID, 0, len(s.prefixes))
 	for v := range s.prefixes {
 		vols = append(vols, v)
@@ -122,7 +122,7 @@ func (s *stand) Write() ([]byte, error) {
 		if memos[v] == nil {
 			memos[v] = &table.Memo{}
 		}
-		vc, err := s.volume(ctx, v, memos[v], pause)
+		vc, err := s.volume(ctx, v, memos[v], pace.rest)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,10 @@ func (s *stand) Write() ([]byte, error) {
 	}
 	e := checkpointEntry{Kind: checkpointKind, Version: checkpointVersion, Body: dagcbor.Encode(&body), Device: i.keys.Device()}
 	e.Signature = i.keys.Sign(append(slices.Clone(checkpointPrefix), e.Body...))
-	i.memo.next = memos
+	if err := pace.rest(); err != nil {
+		return nil, err
+	}
+	i.memo.next, i.memo.worked = memos, pace.worked
 	return dagcbor.Encode(&e), nil
 }
 

@@ -37,6 +37,8 @@ type memo struct {
 	sync.Mutex
 	of   map[identity.VolumeID]*table.Memo
 	next map[identity.VolumeID]*table.Memo // of the one that is being made
+
+	worked time.Duration // for the last one, without rests
 }
 
 // A compactor makes an identity's checkpoints when the model says that they are due.
@@ -45,10 +47,10 @@ type compactor struct {
 	model compaction.Model
 	base  uint64 // events that the last checkpoint has
 
-	mu    sync.Mutex
-	last  control.Checkpoint // the last that was made in this run
-	took  time.Duration
-	count uint64 // records that it went over
+	mu     sync.Mutex
+	last   control.Checkpoint // the last that was made in this run
+	worked time.Duration      // for it, without rests
+	count  uint64             // records that it went over
 }
 
 func (c *compactor) run(ctx context.Context) error {
@@ -108,7 +110,7 @@ func (c *compactor) rates() compaction.Rates {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r.Make = c.took; r.Make == 0 {
+	if r.Make = c.worked; r.Make == 0 {
 		r.Make = time.Duration(c.count) * guessPerRecord
 	}
 	return r
@@ -130,6 +132,7 @@ func (c *compactor) make(ctx context.Context, why compaction.Reason) error {
 	}
 	c.i.memo.Lock()
 	c.i.memo.of, c.i.memo.next = c.i.memo.next, nil
+	worked := c.i.memo.worked
 	c.i.memo.Unlock()
 	c.base, c.count = 0, 0
 	for _, v := range b.Volumes {
@@ -138,13 +141,13 @@ func (c *compactor) make(ctx context.Context, why compaction.Reason) error {
 	}
 	c.model.Made(c.load())
 	c.mu.Lock()
-	c.took = time.Since(start)
+	c.worked = worked
 	c.last = control.Checkpoint{
 		Identity: c.i.keys.Name(), Time: start.UTC(), Index: uint64(idx), Events: c.base, Records: c.count, Why: string(why),
-		Took: c.took.Seconds(),
+		Took: time.Since(start).Seconds(),
 	}
 	c.mu.Unlock()
-	c.i.d.log.Debug("checkpoint", "index", idx, "events", c.base, "took", c.took, "why", why)
+	c.i.d.log.Debug("checkpoint", "index", idx, "events", c.base, "took", time.Since(start), "worked", worked, "why", why)
 	if err := c.i.seq.Propose(ctx, data); err != nil && ctx.Err() == nil && !errors.Is(err, raftstore.ErrStopped) {
 		c.i.d.log.Warn("propose a checkpoint", "err", err)
 	}

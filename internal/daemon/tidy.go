@@ -20,6 +20,10 @@ const (
 	tidyAnyway  = 24 * time.Hour // so old history goes even if nothing new comes
 	segmentsDir = "segments"
 
+	// So many times as long as they work retention and a checkpoint rest while programs call. Nobody waits for a checkpoint.
+	retireRests     = 3
+	checkpointRests = 9
+
 	// What collecting reads and writes a second at most: while programs call, and else.
 	busyRate = 16 << 20
 	idleRate = 64 << 20
@@ -143,7 +147,7 @@ func (t *tidier) tidy(ctx context.Context, dry bool) (control.GCAnswer, error) {
 func (t *tidier) retire(ctx context.Context, floor time.Time, dry bool) (a control.GCAnswer, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := &pacer{t: t, ctx: ctx, since: time.Now()}
+	p := t.newPacer(ctx, retireRests)
 	r, err := t.d.fs.Retire(floor, dry, p.rest)
 	a.Versions, a.VersionBytes, a.Records, a.RecordBytes = r.Versions, r.Bytes, r.History.Facts, r.History.Bytes
 	if err != nil {
@@ -189,16 +193,25 @@ func (t *tidier) busy() bool {
 	return t.calls.Swap(now) != now
 }
 
-// A pacer has work rest three times as long as it worked while programs call.
+// A pacer has work rest so many times as long as it worked while programs call.
 type pacer struct {
-	t     *tidier
-	ctx   context.Context
-	since time.Time
+	t      *tidier
+	ctx    context.Context
+	times  int
+	since  time.Time     // when the work went on
+	worked time.Duration // before that, without rests
+}
+
+// newPacer is for work that begins now.
+func (t *tidier) newPacer(ctx context.Context, times int) *pacer {
+	return &pacer{t: t, ctx: ctx, times: times, since: time.Now()}
 }
 
 func (p *pacer) rest() error {
+	worked := time.Since(p.since)
+	p.worked += worked
 	if p.t.hurry.Load() == 0 && p.t.busy() {
-		sleep(p.ctx, min(3*time.Since(p.since), 100*time.Millisecond))
+		sleep(p.ctx, min(time.Duration(p.times)*worked, 100*time.Millisecond))
 	}
 	p.since = time.Now()
 	return p.ctx.Err()
