@@ -202,7 +202,7 @@ type Pin struct {
 // Pin runs fn on the log as it is now, for as long as that takes: without a lock, and nothing that changes meanwhile is seen. It waits
 // for a rebase that goes on. From here on the log notes what changes. now is called under the lock at the moment of the pin: it must
 // call nothing of the log; it may be nil.
-func (l *Log) Pin(now func(), fn func(p *Pin) error) error {
+func (l *Log) Pin(now func(p *Pin), fn func(p *Pin) error) error {
 	if l.keys == nil {
 		return fmt.Errorf("pin volume %v: %w", l.volume, ErrNoKeys)
 	}
@@ -223,7 +223,7 @@ func (l *Log) Pin(now func(), fn func(p *Pin) error) error {
 	return r.err
 }
 
-func (l *Log) pin(now func()) *Pin {
+func (l *Log) pin(now func(*Pin)) *Pin {
 	l.order.Lock()
 	defer l.order.Unlock()
 	l.mu.RLock()
@@ -236,9 +236,16 @@ func (l *Log) pin(now func()) *Pin {
 		p.Tentative += n.header.Count
 	}
 	if now != nil {
-		now()
+		now(p)
 	}
 	return p
+}
+
+// Beside runs fn on the pinned state with a Reader of its own, for another goroutine than that of Pin's fn, which has not returned yet.
+func (p *Pin) Beside(fn func(r Reader)) error {
+	r := newDBState(p.snap, p.l.ks.kind(kindState))
+	fn(r)
+	return r.err
 }
 
 // Changed returns the keys of the state that may have changed since an earlier pin's mark, of those that history remembers, each once. It returns

@@ -48,8 +48,6 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 		}
 		return nil
 	}
-	f.marking.Lock()
-	defer f.marking.Unlock()
 	// These twice, too: an edit that ends meanwhile takes what it stands on to the state.
 	if err := open(); err != nil {
 		return err
@@ -60,9 +58,6 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 		}
 	}
 	for _, v := range f.allVolumes() {
-		if err := v.snapshotRoots(yield); err != nil {
-			return err
-		}
 		// What expires from here on stays this time: until it did, somebody may have made a version of the same bytes.
 		gone, err := v.expired()
 		if err != nil {
@@ -80,6 +75,10 @@ func (f *FS) reachable(yield func(ipld.CID) error) error {
 			return err
 		}
 		if err := v.reachable(gone, root); err != nil {
+			return err
+		}
+		// Last, so that of a snapshot whose moment is still to come the state has all that is neither young nor marked by now.
+		if err := v.madeAndMaking(gone, yield); err != nil {
 			return err
 		}
 	}

@@ -80,8 +80,6 @@ type FS struct {
 
 	opening sync.Mutex // held while a volume is opened
 
-	marking sync.RWMutex // held by a collection that looks for what is reached; shared by who makes a snapshot
-
 	crossing  sync.Mutex    // held while something moves from one tree of a volume to the other
 	crossings atomic.Uint64 // odd while something moves
 

@@ -63,21 +63,18 @@ func (v *Volume) settle(ctx context.Context, most time.Duration) {
 }
 
 // makeSnapshot builds a snapshot of the state as it is now. The caller holds v.building.
-//
-// No collection may mark while it goes on: what the state reached at its moment, a collection that marks later may not find reached by anything, and
-// the snapshot is not there yet. One that has marked before keeps it all, since what was added meanwhile is young.
 func (v *Volume) makeSnapshot(ctx context.Context, name string, progress func(uint64)) (s Snapshot, err error) {
 	defer v.fs.blocks.Hold()()
-	v.fs.marking.RLock()
-	defer v.fs.marking.RUnlock()
-	var waiting map[tree.VersionID]*pending
+	m := v.beginMaking()
+	defer v.endMaking(m)
 	var mark eventlog.Mark
-	err = v.log.Pin(func() { waiting = v.allPending() }, func(p *eventlog.Pin) error {
+	err = v.log.Pin(func(p *eventlog.Pin) { m.at(p, v.allPending()) }, func(p *eventlog.Pin) error {
+		defer m.release()
 		s = Snapshot{
 			Name: name, Time: v.fs.now(), Moment: p.Moment, Index: p.Index, OrderHash: p.OrderHash, Tentative: p.Tentative > 0,
 		}
 		mark = p.Mark
-		o := snapshot.Options{Content: v.sealedBy(ctx, waiting), Rest: v.fs.newLongManners(ctx).rest, Progress: progress}
+		o := snapshot.Options{Content: v.sealedBy(ctx, m.waiting), Rest: v.fs.newLongManners(ctx).rest, Progress: progress}
 		built, err := v.build(ctx, p, o)
 		s.Root, s.Files, s.Bytes, s.Added = built.Root, built.Files, built.Bytes, built.Added
 		return err

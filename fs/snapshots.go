@@ -192,13 +192,17 @@ func (n snapshotNames) Names(vol identity.VolumeID) ([]string, error) {
 	return names, err
 }
 
-// pins are the moments of which all is kept: those of snapshots.
-func (v *Volume) pins() ([]eventlog.Moment, error) {
+// pins are the moments of which all is kept: those of snapshots, of one that is being made too.
+func (v *Volume) pins() (pins []eventlog.Moment, err error) {
+	if m := v.making.Load(); m != nil {
+		if is, ok := m.pinned(); ok {
+			pins = append(pins, is)
+		}
+	}
 	list, err := v.snapshots()
 	if err != nil {
 		return nil, err
 	}
-	pins := make([]eventlog.Moment, 0, len(list)+1)
 	for _, s := range list {
 		pins = append(pins, s.Moment)
 	}

@@ -116,7 +116,7 @@ func TestSnapshots(t *testing.T) {
 	r.must(err)
 	r.sameDump("first", r.dump(then), saw)
 	r.fs.Forget(then, 1)
-	r.collect()
+	r.collectHard()
 	if got := r.contents(s.Root); got["big"] != "file "+string(big) {
 		t.Error("a collection took what a snapshot needs")
 	}
@@ -163,13 +163,9 @@ func TestSnapshotOfUnsealed(t *testing.T) {
 		s, err = r.fs.CreateSnapshot(context.Background(), v.id, "s", 0, nil)
 		done <- err
 	}()
-	for _, held := range []interface {
-		TryLock() bool
-		Unlock()
-	}{&v.building, &r.fs.marking} { // until it has its moment, or is about to
-		for held.TryLock() {
-			held.Unlock()
-			time.Sleep(time.Millisecond)
+	for hasMoment := false; !hasMoment; time.Sleep(time.Millisecond) {
+		if m := v.making.Load(); m != nil {
+			_, hasMoment = m.pinned()
 		}
 	}
 	r.seal()
@@ -178,7 +174,7 @@ func TestSnapshotOfUnsealed(t *testing.T) {
 	r.must(r.fs.endEdit(node, false)) // drops it
 	r.seal()
 	r.commit()
-	r.collect()
+	r.collectHard()
 	r.reopen()
 	if got := r.contents(s.Root); got["f"] != "file "+string(text) || got["other"] != "file "+string(pattern(20_000, 3)) {
 		t.Errorf("f has %d bytes", len(got["f"]))
@@ -215,7 +211,7 @@ func TestSnapshotDuringCollection(t *testing.T) {
 		if !made || yields == 0 {
 			t.Fatal("nothing was marked")
 		}
-		r.collect()
+		r.collectHard()
 		if got := r.contents(snaps[at].Root); len(got) != 20 {
 			t.Fatalf("%d names", len(got))
 		}

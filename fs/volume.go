@@ -26,7 +26,8 @@ type Volume struct {
 	local  *tree.Reducer // for the device-local part
 	isHome bool
 
-	building sync.Mutex // held while a snapshot is made
+	building sync.Mutex             // held while a snapshot is made
+	making   atomic.Pointer[making] // that snapshot; nil: none
 
 	unmerged atomic.Bool // there may be conflicts that nobody has looked at
 	spree    spree
