@@ -41,6 +41,20 @@ func (c *stateCache) get(key []byte) (cached, bool) {
 	return v, ok || c.whole.absent(key)
 }
 
+// unknown returns those of keys about which c has nothing.
+func (c *stateCache) unknown(keys [][]byte) (left [][]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range keys {
+		_, young := c.young[string(key)]
+		_, old := c.old[string(key)]
+		if !young && !old && !c.whole.absent(key) {
+			left = append(left, key)
+		}
+	}
+	return left
+}
+
 // put notes what stands behind key. It keeps val and copies key.
 func (c *stateCache) put(key, val []byte, ok bool) {
 	c.mu.Lock()

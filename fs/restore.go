@@ -61,12 +61,17 @@ type formerDir struct {
 
 // A formerEntry is a name as it was.
 type formerEntry struct {
-	in     *formerDir
-	name   []byte
-	id     tree.FileID
+	in   *formerDir
+	name []byte
+	id   tree.FileID
+	bare bool // it need only be there: it is on the way to what is restored
+
+	// What read found.
+	read   bool
 	ino    tree.Inode
 	xattrs []tree.Xattr
-	bare   bool // it need only be there: it is on the way to what is restored
+	edited bool   // it has other heads now
+	body   []byte // then its bytes, if they are in the state
 
 	// Of a file that has other names now, by what was read before anything was locked.
 	seen   tree.Step // the name in its inode
@@ -93,19 +98,22 @@ type restoring struct {
 	scope tree.FileID // the directory below which files may be renamed; zero: none may
 	free  tree.FileID // a file that may be, wherever it is
 
-	todo  []*formerDir                // to be listed
-	queue []*formerEntry              // to be seen to
-	dirs  []*formerDir                // seen to, parents first
-	late  []*formerEntry              // whose place is taken by what is to leave it
-	root  bool                        // the volume itself was gone, and is there again
-	was   map[tree.FileID]tree.FileID // what the directories seen to were
-	made  map[tree.FileID]tree.FileID // what was made anew, and as what
-	moved map[tree.FileID]bool        // what has got a name back
+	todo   []*formerDir                // to be listed
+	unread []*formerEntry              // to be read
+	next   *upcoming                   // what is being read
+	queue  []*formerEntry              // to be seen to
+	dirs   []*formerDir                // seen to, parents first
+	late   []*formerEntry              // whose place is taken by what is to leave it
+	root   bool                        // the volume itself was gone, and is there again
+	was    map[tree.FileID]tree.FileID // what the directories seen to were
+	made   map[tree.FileID]tree.FileID // what was made anew, and as what
+	moved  map[tree.FileID]bool        // what has got a name back
 }
 
 // run restores what names led to below the volume's root.
 func (rs *restoring) run(names []string) error {
 	v, label := rs.past.vol, rs.label
+	defer rs.await() // whatever fails, nothing goes on
 	var way []tree.Dirent
 	err := rs.past.view(func(r eventlog.Reader) error {
 		way = walkTo(r, names)
@@ -159,7 +167,7 @@ func (v *Volume) lookupNow(names []string) (d tree.Dirent, ok bool) {
 
 // below sees to all that was in the directories to do.
 func (rs *restoring) below() error {
-	for len(rs.todo)+len(rs.queue) > 0 {
+	for len(rs.todo)+len(rs.unread)+len(rs.queue) > 0 || rs.next != nil {
 		if err := rs.batch(); err != nil {
 			return err
 		}
@@ -196,21 +204,36 @@ func (rs *restoring) finish() error {
 	return errors.Join(rs.below(), rs.setTimes())
 }
 
-// batch sees to the next names.
+// batch sees to the next names, while those that come then are read.
 func (rs *restoring) batch() error {
 	if err := rs.ctx.Err(); err != nil {
 		return err
 	}
-	for try := range 2 * crossTries {
-		if err := rs.fetch(); err != nil {
+	rs.goAhead()
+	if len(rs.queue) == 0 {
+		if err := rs.await(); err != nil {
 			return err
 		}
+		rs.goAhead()
+	}
+	if err := rs.read(rs.queue[:min(len(rs.queue), restoreAtOnce)]); err != nil { // which costs nothing if that has been done
+		return err
+	}
+	return rs.settleSome()
+}
+
+// settleSome sees to names of the queue, to all if it can.
+func (rs *restoring) settleSome() error {
+	if len(rs.queue) == 0 {
+		return nil
+	}
+	for try := range 2 * crossTries {
 		// What a change does to one name may be what another one in it did not expect: then they are made one by one.
 		n := min(len(rs.queue), max(1, restoreAtOnce>>(2*try)))
-		if n == 0 {
-			return nil
+		err := rs.seeNow(rs.queue[:n])
+		if err == nil {
+			err = rs.settle(rs.queue[:n])
 		}
-		err := rs.settle(rs.queue[:n])
 		if err == nil {
 			rs.queue = rs.queue[n:]
 		}
@@ -221,66 +244,36 @@ func (rs *restoring) batch() error {
 	return fmt.Errorf("restore %s: programs change it all the time: %w", rs.queue[0].path(), ErrBusy)
 }
 
-// fetch reads what is next: names until there are enough for a change, and what they led to.
-func (rs *restoring) fetch() error {
-	return rs.past.view(func(r eventlog.Reader) error {
-		for len(rs.queue) < restoreAtOnce && len(rs.todo) > 0 {
-			d := rs.todo[0]
-			rs.todo = rs.todo[1:]
-			tree.ReadDir(r, d.ino.ID, 0, func(_ uint64, name []byte, e tree.Dirent) bool {
-				rs.queue = append(rs.queue, &formerEntry{in: d, name: slices.Clone(name), id: e.ID})
-				return true
-			})
-		}
-		for _, e := range rs.queue[:min(len(rs.queue), restoreAtOnce)] {
-			ino, err := rs.past.inode(r, e.id)
-			if errors.Is(err, ErrNotExist) {
-				err = fmt.Errorf("no inode: %w", ErrDamaged)
-			}
-			if err != nil {
-				return fmt.Errorf("restore %s: %w", e.path(), err)
-			}
-			e.ino, e.xattrs = ino, nil
-			if ino.Xattrs > 0 {
-				e.xattrs = xattrsIn(r, ino.ID)
-			}
-			if err := rs.seeNow(r, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func xattrsIn(r eventlog.Reader, id tree.FileID) (xs []tree.Xattr) {
-	tree.Xattrs(r, id, func(name, val []byte) bool {
-		xs = append(xs, tree.Xattr{Name: slices.Clone(name), Val: slices.Clone(val)})
-		return true
-	})
-	return xs
-}
-
-// seeNow notes by what name a file is known now, and whether it had that one then; and whether what has its name was somewhere else then. then
-// shows the past.
-func (rs *restoring) seeNow(then eventlog.Reader, e *formerEntry) error {
-	if !rs.Exact && e.ino.Nlink < 2 {
+// seeNow notes by what names files are known now, and whether they had those then; and whether what has a name was somewhere else then.
+func (rs *restoring) seeNow(es []*formerEntry) error {
+	if !rs.Exact && !slices.ContainsFunc(es, func(e *formerEntry) bool { return e.ino.Nlink > 1 }) {
 		return nil
 	}
-	return rs.past.vol.view(false, func(r eventlog.Reader) error {
-		now, ok := tree.GetInode(r, e.ino.ID)
-		if ok && now.ID == e.ino.ID && now.ID != tree.RootID {
-			in, ok := rs.was[now.Parent]
-			if !ok {
-				in = now.Parent
+	return rs.past.view(func(then eventlog.Reader) error {
+		return rs.past.vol.view(false, func(r eventlog.Reader) error {
+			for _, e := range es {
+				if rs.Exact || e.ino.Nlink > 1 {
+					rs.seeEntry(then, r, e)
+				}
 			}
-			d, had := tree.Lookup(then, in, now.Name)
-			e.seen, e.strays = tree.Step{Dir: now.Parent, Name: now.Name}, !had || d.ID != now.ID
-		}
-		e.there, e.wanted = tree.FileID{}, false
-		if d, ok := tree.Lookup(r, e.in.now, e.name); ok && d.ID != e.ino.ID {
-			_, had := whereabouts(then, d.ID)
-			e.there, e.wanted = d.ID, had && rs.Exact && rs.scope != tree.FileID{}
-		}
-		return nil
+			return nil
+		})
 	})
+}
+
+func (rs *restoring) seeEntry(then, r eventlog.Reader, e *formerEntry) {
+	now, ok := tree.GetInode(r, e.ino.ID)
+	if ok && now.ID == e.ino.ID && now.ID != tree.RootID {
+		in, ok := rs.was[now.Parent]
+		if !ok {
+			in = now.Parent
+		}
+		d, had := tree.Lookup(then, in, now.Name)
+		e.seen, e.strays = tree.Step{Dir: now.Parent, Name: now.Name}, !had || d.ID != now.ID
+	}
+	e.there, e.wanted = tree.FileID{}, false
+	if d, ok := tree.Lookup(r, e.in.now, e.name); ok && d.ID != e.ino.ID {
+		_, had := whereabouts(then, d.ID)
+		e.there, e.wanted = d.ID, had && rs.Exact && rs.scope != tree.FileID{}
+	}
 }

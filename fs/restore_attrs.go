@@ -91,13 +91,14 @@ func (c *settling) attrOps(e *formerEntry, now tree.Inode) (ops []tree.Op) {
 func (c *settling) contentOp(e *formerEntry, now tree.Inode) (op tree.SetContent, p *pending, err error) {
 	ver := tree.Version{ID: c.past.vol.fs.newVersionID(), By: c.past.vol.fs.device}
 	if e.ino.Size() > 0 {
-		if ver, p, err = c.t.sameBytes(e.ino.Heads[0].ID, now.ID, e.ino.Mtime); err != nil {
+		if ver, p, err = c.t.sameBytes(e.ino.Heads[0].ID, e.body, now.ID, e.ino.Mtime); err != nil {
 			return op, nil, err
 		}
 	}
 	ver.Time = c.t.now
+	tree.FreshVersion(ver.ID, c.t.Absent)
 	return tree.SetContent{
-		ID: now.ID, Version: ver, Replaces: now.HeadIDs(), Mtime: e.ino.Mtime, Time: c.t.now, Path: c.past.vol.pathOf(c.r, now.ID),
+		ID: now.ID, Version: ver, Replaces: now.HeadIDs(), Mtime: e.ino.Mtime, Time: c.t.now, Path: c.pathOfFile(now.ID),
 	}, p, nil
 }
 
@@ -115,8 +116,9 @@ func (c *settling) shows(id tree.FileID, ver tree.VersionID) {
 	})
 }
 
-// sameBytes is a new version of a file with the bytes of an old one, stored once; or a pending version, if those are not sealed yet.
-func (t *txn) sameBytes(old tree.VersionID, file tree.FileID, mtime int64) (v tree.Version, p *pending, err error) {
+// sameBytes is a new version of a file with the bytes of an old one, stored once; or a pending version, if those are not sealed yet. body is what
+// was read of bytes that are in the state, or nil.
+func (t *txn) sameBytes(old tree.VersionID, body []byte, file tree.FileID, mtime int64) (v tree.Version, p *pending, err error) {
 	r := t.state(false)
 	ver, ok := tree.GetVersion(r, old)
 	if !ok {
@@ -138,7 +140,10 @@ func (t *txn) sameBytes(old tree.VersionID, file tree.FileID, mtime int64) (v tr
 	case waits, ver.Pending:
 		return v, nil, fmt.Errorf("version %x was never sealed: %w", old[:4], ErrDamaged)
 	case ver.IsInline():
-		if v.Inline, ok = tree.Body(r, old); !ok || int64(len(v.Inline)) != ver.Size {
+		if v.Inline = body; body == nil {
+			v.Inline, _ = tree.Body(r, old)
+		}
+		if int64(len(v.Inline)) != ver.Size {
 			return v, nil, fmt.Errorf("bytes of version %x: %w", old[:4], ErrDamaged)
 		}
 	}

@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"slices"
+
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 )
@@ -215,4 +217,13 @@ func (c *settling) pathOf(dir tree.FileID) tree.Path {
 		c.paths[dir] = p
 	}
 	return p
+}
+
+// pathOfFile is the path to a file as it is called now, for ops.
+func (c *settling) pathOfFile(id tree.FileID) tree.Path {
+	now, ok := tree.GetInode(c.r, id)
+	if !ok {
+		return nil
+	}
+	return append(slices.Clip(c.pathOf(now.Parent)), tree.Step{Dir: now.Parent, Name: now.Name})
 }

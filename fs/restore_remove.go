@@ -100,8 +100,13 @@ func (rs *restoring) listBelow(r eventlog.Reader, dir extra, fn func(extra)) {
 // removeAll takes names away in one change. A directory that something has come into stays.
 func (rs *restoring) removeAll(list []extra) error {
 	var ids []tree.FileID
+	var keys [][]byte
 	for _, e := range list {
 		ids = append(ids, e.dir, e.d.ID)
+		keys = append(keys, tree.DirentKey(e.dir, e.name), tree.InodeKey(e.d.ID), tree.DeadKey(e.d.ID))
+	}
+	if err := rs.past.vol.log.Ahead(keys); err != nil {
+		return err
 	}
 	return rs.change(ids, func(c *settling) error {
 		for _, e := range list {

@@ -35,6 +35,10 @@ func FreshVersion(id VersionID, fn func(key []byte)) {
 	fn(bodyKey(id))
 }
 
+// VersionKey is the key of what a version is, BodyKey that of its bytes if they are in the state.
+func VersionKey(id VersionID) []byte { return versionKey(id) }
+func BodyKey(id VersionID) []byte    { return bodyKey(id) }
+
 // NamesPrefix is what the keys of all names in a directory begin with.
 func NamesPrefix(dir FileID) []byte { return idKey(keyDirent, dir) }
 
@@ -43,6 +47,9 @@ func InodeKey(id FileID) []byte { return inodeKey(id) }
 
 // DirentKey is the key of a name in a directory.
 func DirentKey(dir FileID, name []byte) []byte { return direntKey(dir, name) }
+
+// DeadKey is the key of what says that a file has lost its last name.
+func DeadKey(id FileID) []byte { return idKey(keyDead, id) }
 
 const minCookie = 16 // what is below is for readers of directories: start, "." and ".."
 
