@@ -57,7 +57,7 @@ func (b *Backup) Sizes() ([]Fault, error) {
 // Check reads every pack and compares it with its hash. tell is called now and then.
 func (b *Backup) Check(ctx context.Context, tell func(Progress)) ([]Fault, error) {
 	var faults []Fault
-	done := Progress{Total: b.Size()}
+	done := Progress{Step: Checking, Total: b.Size()}
 	for _, p := range b.m.Packs {
 		what, err := b.examine(ctx, p, func(n int) {
 			done.Bytes += int64(n)

@@ -168,9 +168,14 @@ func (r *run) wrote(n int) {
 	if r.res.Total > 0 {
 		r.res.Total = max(r.res.Total, r.res.Bytes)
 	}
-	if now := time.Now(); now.Sub(r.told) >= tellEvery && r.tell != nil {
-		r.told = now
-		r.tell(r.res.Progress)
+	r.told(r.res.Progress)
+}
+
+// told tells how far the run is, unless it has just been told.
+func (r *run) told(p Progress) {
+	if now := time.Now(); now.Sub(r.last) >= tellEvery && r.tell != nil {
+		r.last = now
+		r.tell(p)
 	}
 }
 

@@ -97,7 +97,7 @@ func checkFormat(fs vfs.FS, dir string) error {
 		return err
 	case string(text) == formatText:
 		return nil
-	case strings.HasPrefix(string(text), "rhizome backup "):
+	case strings.HasPrefix(string(text), "rhizome backup ") && !strings.HasPrefix(formatText, string(text)): // else it is cut
 		return fmt.Errorf("%w: it is %q", ErrVersion, strings.TrimSpace(string(text)))
 	}
 	return ErrNotBackup

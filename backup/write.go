@@ -41,11 +41,21 @@ type BlockSource interface {
 
 // Progress is how far a run has come.
 type Progress struct {
+	Step   Step
 	Frames int64 // copied by this run
 	Blocks int64
 	Bytes  int64 // written or read
 	Total  int64 // about how many they will be in all; 0: not known
 }
+
+// A Step is what a run is at.
+type Step string
+
+// The steps.
+const (
+	Copying  Step = "copying"
+	Checking Step = "checking"
+)
 
 // A Result says what a run has done.
 type Result struct {
@@ -53,24 +63,34 @@ type Result struct {
 	AsOf    time.Time
 	Before  time.Time  // as of when the backup was before; zero: this is the first run
 	Lacking []ipld.CID // roots of contents that are not in the backup as a whole, though they should be
+	Faults  []Fault    // what Mend has found
 }
 
 // Write brings an identity's part of the backup in dir up to date, and makes both if they are not there. tell is called now and
 // then. On return what it says is on disk. Errors: ErrBusy, ErrNotBackup, ErrVersion, ErrDamaged (the part is not what was written: nothing is
 // added to it), ErrOther, ctx's, and the disk's. After an error the backup is what it was.
 func Write(ctx context.Context, fs vfs.FS, dir string, src Source, tell func(Progress)) (Result, error) {
-	res, err := write(ctx, fs, dir, src, tell)
-	if err != nil {
-		return Result{}, fmt.Errorf("back up to %s: %w", dir, err)
-	}
-	return res, nil
+	return explained(dir)(writePart(ctx, fs, dir, src, tell, nil))
 }
 
-func write(ctx context.Context, fs vfs.FS, dir string, src Source, tell func(Progress)) (res Result, err error) {
-	if err := prepare(fs, dir); err != nil {
+func explained(dir string) func(Result, error) (Result, error) {
+	return func(res Result, err error) (Result, error) {
+		if err != nil {
+			return Result{}, fmt.Errorf("back up to %s: %w", dir, err)
+		}
+		return res, nil
+	}
+}
+
+func writePart(ctx context.Context, fs vfs.FS, dir string, src Source, tell func(Progress), mend *mending) (res Result, err error) {
+	part := fs.PathJoin(dir, partName(src.Identity))
+	err = prepare(fs, dir)
+	if mend != nil && errors.Is(err, ErrNotBackup) {
+		err = renewFormat(fs, dir, part)
+	}
+	if err != nil {
 		return Result{}, err
 	}
-	part := fs.PathJoin(dir, partName(src.Identity))
 	if err := makeDir(fs, part); err != nil {
 		return Result{}, err
 	}
@@ -82,7 +102,7 @@ func write(ctx context.Context, fs vfs.FS, dir string, src Source, tell func(Pro
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	r := &run{ctx: ctx, fs: fs, dir: part, src: src, tell: tell, told: time.Now()}
+	r := &run{ctx: ctx, fs: fs, dir: part, src: src, tell: tell, last: time.Now(), mend: mend}
 	if err := r.begin(); err != nil {
 		return Result{}, err
 	}
@@ -103,7 +123,8 @@ type run struct {
 	dir  string
 	src  Source
 	tell func(Progress)
-	told time.Time
+	last time.Time // when something was told
+	mend *mending  // nil: the part should be whole
 
 	old, next *manifest
 	have      map[blockName]struct{} // blocks that are in packs, or on their way there
@@ -130,10 +151,7 @@ func (r *run) begin() error {
 	if err := r.checkOrder(); err != nil {
 		return err
 	}
-	if err := checkSizes(r.fs, r.dir, r.old); err != nil {
-		return err
-	}
-	if err := r.removeStrays(); err != nil {
+	if err := r.checkPacks(); err != nil {
 		return err
 	}
 	r.have, r.lacking = map[blockName]struct{}{}, map[ipld.CID]struct{}{}
@@ -142,7 +160,7 @@ func (r *run) begin() error {
 			return err
 		}
 	}
-	r.res.AsOf = r.src.AsOf
+	r.res.Step, r.res.AsOf = Copying, r.src.AsOf
 	if r.old.Time != 0 {
 		r.res.Before = r.old.time()
 	}
@@ -153,12 +171,26 @@ func (r *run) begin() error {
 	return nil
 }
 
+// checkPacks makes sure that what the manifest names is there, and is all that is there; who mends makes the manifest say so.
+func (r *run) checkPacks() error {
+	if r.mend != nil {
+		return r.examine()
+	}
+	if err := checkSizes(r.fs, r.dir, r.old); err != nil {
+		return err
+	}
+	return r.removeStrays(r.old)
+}
+
 // loadOld reads the manifest. A first run writes one that names nothing, so that packs without a manifest always mean that the manifest
 // was lost: then nothing is touched.
 func (r *run) loadOld() (err error) {
 	r.old, err = loadManifest(r.fs, r.dir)
 	if err == nil && r.old.Identity != r.src.Identity {
 		err = fmt.Errorf("%w: it is of identity %v", ErrOther, r.old.Identity)
+	}
+	if r.mend != nil && errors.Is(err, ErrDamaged) {
+		r.old, err = r.begunAnew(err)
 	}
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return err
@@ -168,7 +200,11 @@ func (r *run) loadOld() (err error) {
 		return err
 	}
 	if slices.ContainsFunc(names, isPack) {
-		return fmt.Errorf("%w: its manifest is missing", ErrDamaged)
+		err = fmt.Errorf("%w: its manifest is missing", ErrDamaged)
+		if r.mend != nil {
+			r.old, err = r.begunAnew(err)
+		}
+		return err
 	}
 	r.old = &manifest{Identity: r.src.Identity, Members: r.src.Members, Next: 1}
 	return r.old.save(r.fs, r.dir, r.src.Device, r.src.Sign)
@@ -214,13 +250,13 @@ func (r *run) logOf(id identity.VolumeID) *eventlog.Log {
 }
 
 // removeStrays removes packs that the manifest does not name.
-func (r *run) removeStrays() error {
+func (r *run) removeStrays(m *manifest) error {
 	names, err := r.fs.List(r.dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if isPack(name) && !slices.ContainsFunc(r.old.Packs, func(p pack) bool { return p.Name == name }) {
+		if isPack(name) && !slices.ContainsFunc(m.Packs, func(p pack) bool { return p.Name == name }) {
 			if err := r.fs.Remove(r.fs.PathJoin(r.dir, name)); err != nil {
 				return err
 			}
@@ -242,6 +278,11 @@ func (r *run) loadIndex(p pack) error {
 
 // copyAll copies what is new, and replaces the manifest.
 func (r *run) copyAll() error {
+	if r.mend != nil {
+		if err := r.salvage(); err != nil {
+			return err
+		}
+	}
 	for _, c := range r.old.Lacking {
 		if err := r.copyContent(c, true); err != nil {
 			return err
@@ -249,6 +290,11 @@ func (r *run) copyAll() error {
 	}
 	for _, l := range r.src.Logs {
 		if err := r.copyLog(l); err != nil {
+			return err
+		}
+	}
+	if r.mend != nil {
+		if err := r.copyAgain(); err != nil {
 			return err
 		}
 	}
@@ -272,6 +318,9 @@ func (r *run) copyAll() error {
 		return err
 	}
 	r.res.Lacking = r.next.Lacking
+	if r.mend != nil {
+		return r.removeStrays(r.next)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -24,7 +25,8 @@ The first time DIR is made, or must be empty; from then on each run adds only wh
 the backup as it was. It works while the store is mounted and while it is not. Files that match the device-local rules (editors' swap
 files and the like), and the trash at the mount's top, are this device's own and not in a backup.
 
-With --check nothing is written: every file of the backup is read and compared with what was written.`,
+With --check nothing is written: every file of the backup is read and compared with what was written. With --repair every file is read, too,
+and what is damaged or missing is written anew from the store; what is whole stays as it is, and nothing goes before its copy is there.`,
 		Args: argsBetween(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := filepath.Abs(args[0])
@@ -33,6 +35,9 @@ With --check nothing is written: every file of the backup is read and compared w
 			}
 			ctx, stop := untilSignalled(cmd.Context(), func() {})
 			defer stop()
+			if check && q.Repair {
+				return asUsage(errors.New("give one of --check and --repair"))
+			}
 			if check {
 				return a.checkBackup(ctx, dir)
 			}
@@ -41,6 +46,7 @@ With --check nothing is written: every file of the backup is read and compared w
 		},
 	}
 	cmd.Flags().StringVar(&q.Identity, "identity", "", "only the identity of that name")
+	cmd.Flags().BoolVar(&q.Repair, "repair", false, "read all that is in DIR, and write anew what is damaged")
 	cmd.Flags().BoolVar(&check, "check", false, "read the backup in DIR, and tell what is damaged")
 	return cmd
 }
@@ -80,6 +86,9 @@ func (a *app) printBackup(r control.BackupResult) {
 		a.printf(" since %s", localTime(*r.Before))
 	}
 	a.printf(" (%s, %s)\n", plural(r.Frames, "frame", "frames"), plural(r.Blocks, "block", "blocks"))
+	for _, f := range r.Mended {
+		a.printf("written anew: %s\n", control.Name(f))
+	}
 	if r.MissingVersions > 0 {
 		a.note("%s could not be copied as a whole, since the store is damaged; see: %s",
 			plural(r.MissingVersions, "version of a file", "versions of files"), a.command("status"))

@@ -30,6 +30,7 @@ const (
 type BackupRequest struct {
 	Dir      Name   `json:"dir"`                // absolute
 	Identity string `json:"identity,omitempty"` // "" for all
+	Repair   bool   `json:"repair,omitempty"`   // read all that is there, and write anew what is damaged
 }
 
 // A BackupEvent is either how far it has come, or, once for each identity, what was done.
@@ -51,6 +52,8 @@ type BackupResult struct {
 	Missing []Name `json:"missing,omitempty"`
 	// MissingVersions is how many contents that is, of earlier versions too.
 	MissingVersions int64 `json:"missing_versions,omitempty"`
+	// Mended are the backup's files that were damaged, if they were looked for; what was in them has been written anew.
+	Mended []string `json:"mended,omitempty"`
 }
 
 // A Recovered says what came back from a backup.

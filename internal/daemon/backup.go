@@ -61,7 +61,7 @@ func (d *daemon) backup(ctx context.Context, q control.BackupRequest, tell func(
 		idents = []*ident{i}
 	}
 	for _, i := range idents {
-		res, err := i.backup(ctx, dir, tell)
+		res, err := i.backup(ctx, q, tell)
 		if err != nil {
 			return explainBackup(err, dir)
 		}
@@ -89,8 +89,8 @@ func (d *daemon) outside(dir string) error {
 	return nil
 }
 
-// backup brings i's part of the backup in dir up to date.
-func (i *ident) backup(ctx context.Context, dir string, tell func(control.BackupEvent) error) (*control.BackupResult, error) {
+// backup brings i's part of a backup up to date.
+func (i *ident) backup(ctx context.Context, q control.BackupRequest, tell func(control.BackupEvent) error) (*control.BackupResult, error) {
 	told := func(p control.Progress) { _ = tell(control.BackupEvent{Progress: &p}) } // who went is seen by ctx
 	told(control.Progress{What: "sealing"})
 	asOf, err := i.d.complete(ctx, i)
@@ -105,7 +105,7 @@ func (i *ident) backup(ctx context.Context, dir string, tell func(control.Backup
 	if err != nil {
 		return nil, err
 	}
-	out := &control.BackupResult{Identity: i.keys.Name(), Dir: control.Name(dir)}
+	out := &control.BackupResult{Identity: i.keys.Name(), Dir: q.Dir}
 	src := backup.Source{
 		Identity: i.keys.ID(), Members: members, Logs: i.allLogs(), Blocks: i.d.blocks, AsOf: asOf, Settings: settings,
 		Device: i.keys.Device(), Sign: i.keys.Sign,
@@ -115,14 +115,21 @@ func (i *ident) backup(ctx context.Context, dir string, tell func(control.Backup
 		},
 		Sizes: i.d.blocks.Sizes,
 	}
-	res, err := backup.Write(ctx, vfs.Default, dir, src, func(p backup.Progress) {
-		told(control.Progress{What: "copying", Done: p.Bytes, Total: p.Total})
+	write := backup.Write
+	if q.Repair {
+		write = backup.Mend
+	}
+	res, err := write(ctx, vfs.Default, string(q.Dir), src, func(p backup.Progress) {
+		told(control.Progress{What: string(p.Step), Done: p.Bytes, Total: p.Total})
 	})
 	if err != nil {
 		return nil, err
 	}
 	out.AsOf, out.Frames, out.Blocks, out.Bytes = res.AsOf, res.Frames, res.Blocks, res.Bytes
 	out.MissingVersions = int64(len(res.Lacking))
+	for _, f := range res.Faults {
+		out.Mended = append(out.Mended, f.String())
+	}
 	if !res.Before.IsZero() {
 		out.Before = &res.Before
 	}
@@ -247,7 +254,7 @@ func explainBackup(err error, dir string) error {
 	case errors.Is(err, backup.ErrOther):
 		return control.Fail(control.Refused, err, "another store goes on with it, or this one was put back to an earlier moment: back up to another directory; nothing was changed")
 	case errors.Is(err, backup.ErrDamaged):
-		return control.Fail(control.Damaged, err, "look at all of it: rhizome backup --check "+dir+"; back up to another directory meanwhile; nothing was changed")
+		return control.Fail(control.Damaged, err, "write anew what is damaged: rhizome backup --repair "+dir+"; nothing was changed")
 	case errors.Is(err, backup.ErrVersion):
 		return control.Fail(control.Failed, err, "use a newer version of rhizome; nothing was changed")
 	case errors.Is(err, syscall.ENOSPC):

@@ -300,7 +300,7 @@ func CheckBackup(ctx context.Context, dir string, tell func(control.Progress)) (
 	}
 	if len(check.Faults) > 0 {
 		err = control.NewError(control.Damaged, "the backup is damaged: "+strings.Join(check.Faults[:min(3, len(check.Faults))], "; "),
-			"back up to another directory while the store is whole")
+			"while the store is whole, write it anew: rhizome backup --repair "+dir)
 	}
 	return check, err
 }
