@@ -23,8 +23,9 @@ type Source struct {
 	Members  [][]byte        // the membership log
 	Logs     []*eventlog.Log // of all its volumes. What is in no frame is not copied
 	Blocks   BlockSource
-	AsOf     time.Time // all that happened before it is in the logs' frames
-	Settings []byte    // what a device that is recovered should know, sealed
+	Roots    []ipld.CID // of DAGs that are copied besides what the frames need
+	AsOf     time.Time  // all that happened before it is in the logs' frames
+	Settings []byte     // what a device that is recovered should know, sealed
 	Device   identity.DeviceID
 	Sign     func(msg []byte) [64]byte // with the device's key
 	// Missed is told the roots of contents that could not be read as a whole, and returns those that should have been: the others
@@ -290,6 +291,11 @@ func (r *run) copyAll() error {
 	}
 	for _, l := range r.src.Logs {
 		if err := r.copyLog(l); err != nil {
+			return err
+		}
+	}
+	for _, root := range r.src.Roots {
+		if err := r.copyContent(root, r.mend != nil); err != nil {
 			return err
 		}
 	}

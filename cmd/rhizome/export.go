@@ -34,7 +34,7 @@ func newExport(a *app) *cobra.Command {
                          file, to the byte. Owners, attributes and hard links are not in UnixFS, nor are sockets, fifos, device nodes and names that are not UTF-8
 
   -o FILE.car            a snapshot of PATH as a CARv1 file of sealed blocks, which nobody reads without its link: the root's CID and a key, printed, or
-                         written to --key-file (mode 0600). Whoever has the link can read all of it, and nothing else. PATH is in one volume
+                         written to --key-file (mode 0600). Whoever has the link can read all of it, and nothing else. PATH is in one volume, and has none in it
 
 What is written gets its name when it is whole. While no daemon runs, PATH is given as it would be below ~/Rhizome: me/notes.`,
 		Args: argsBetween(1, 1),

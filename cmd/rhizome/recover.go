@@ -82,6 +82,9 @@ func (a *app) recover(ctx context.Context, q daemon.RecoverRequest) error {
 	if n := int64(res.MissingVersions); n > 0 {
 		a.note("%s had been damaged when the backup was made, and can't be read", plural(n, "version of a file", "versions of files"))
 	}
+	for _, name := range res.LostSnapshots {
+		a.note("not recovered: the snapshot %s", name)
+	}
 	a.printf("Mount it: %s\n", a.command("mount"))
 	return nil
 }

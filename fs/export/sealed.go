@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
@@ -24,12 +25,14 @@ type SealedSource struct {
 	Sealer *ipld.Sealer
 }
 
+// ErrVolumes says that a directory has volumes in it, which are no part of the one that is exported.
+var ErrVolumes = errors.New("a sealed export is of one volume, and there are others in it")
+
 // SealedResult says what a sealed export holds.
 type SealedResult struct {
 	Link   ipld.Link // of the root: who has it reads all, and nobody else anything
 	Files  uint64    // names, at all depths
 	Bytes  uint64    // of contents
-	Grafts int       // volumes that are named in it, and are not in it
 	Lost   int       // blocks that are not here any more, or damaged
 }
 
@@ -57,20 +60,30 @@ func (src SealedSource) build(ctx context.Context, st ipld.Store, res *SealedRes
 			failed = fmt.Errorf("find %q: %w", src.Path, fs.ErrNotExist)
 			return
 		}
+		if names := grafts(r, root); len(names) > 0 {
+			failed = fmt.Errorf("%w: %s", ErrVolumes, strings.Join(names, ", "))
+			return
+		}
 		var built snapshot.Built
 		built, failed = snapshot.Build(ctx, snapshot.Target{Store: st, Sealer: src.Sealer}, r,
 			snapshot.Info{Volume: src.Log.Volume(), Reducer: tree.New().Name(), Tentative: true}, snapshot.Options{Root: root, Progress: told})
 		res.Link, res.Files, res.Bytes = built.Root, built.Files, built.Bytes
-		if failed == nil && root == tree.RootID {
-			tree.ReadDir(r, root, 0, func(_ uint64, _ []byte, d tree.Dirent) bool {
-				if d.Kind == tree.Graft {
-					res.Grafts++
-				}
-				return true
-			})
-		}
 	})
 	return errors.Join(failed, err)
+}
+
+// grafts are the names of the volumes in a volume's directory: they stand in the home volume's root.
+func grafts(r eventlog.Reader, dir tree.FileID) (names []string) {
+	if dir != tree.RootID {
+		return nil
+	}
+	tree.ReadDir(r, dir, 0, func(_ uint64, name []byte, d tree.Dirent) bool {
+		if d.Kind == tree.Graft {
+			names = append(names, string(name))
+		}
+		return true
+	})
+	return names
 }
 
 // find leads from a volume's root to what names bear.

@@ -68,6 +68,8 @@ type Recovered struct {
 	Damaged []string `json:"damaged,omitempty"`
 	// MissingVersions is how many contents were not in the backup as a whole when it was written.
 	MissingVersions int `json:"missing_versions,omitempty"`
+	// LostSnapshots are names of snapshots that are not back, since the backup has not all of their time.
+	LostSnapshots []Name `json:"lost_snapshots,omitempty"`
 }
 
 // A BackupCheck is what is wrong with a backup; Faults is empty if nothing is.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rhizome-fs/rhizome/backup"
 	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/control"
@@ -97,7 +98,7 @@ func (i *ident) backup(ctx context.Context, q control.BackupRequest, tell func(c
 	if err != nil {
 		return nil, err
 	}
-	settings, err := i.sealSettings()
+	settings, roots, err := i.sealSettings()
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +108,10 @@ func (i *ident) backup(ctx context.Context, q control.BackupRequest, tell func(c
 	}
 	out := &control.BackupResult{Identity: i.keys.Name(), Dir: q.Dir}
 	src := backup.Source{
-		Identity: i.keys.ID(), Members: members, Logs: i.allLogs(), Blocks: i.d.blocks, AsOf: asOf, Settings: settings,
+		Identity: i.keys.ID(), Members: members, Logs: i.allLogs(), Blocks: i.d.blocks, Roots: roots, AsOf: asOf, Settings: settings,
 		Device: i.keys.Device(), Sign: i.keys.Sign,
-		Missed: func(roots map[ipld.CID]struct{}) (missed []ipld.CID, err error) {
-			missed, out.Missing, err = i.missed(roots)
+		Missed: func(lacking map[ipld.CID]struct{}) (missed []ipld.CID, err error) {
+			missed, out.Missing, err = i.missed(lacking, roots)
 			return missed, err
 		},
 		Sizes: i.d.blocks.Sizes,
@@ -149,12 +150,17 @@ func (d *daemon) complete(ctx context.Context, i *ident) (time.Time, error) {
 	return asOf, d.st.Sync()
 }
 
-// missed looks which of these contents history keeps, and names files that show them.
-func (i *ident) missed(roots map[ipld.CID]struct{}) (missed []ipld.CID, files []control.Name, err error) {
+// missed looks which of these contents history keeps, and names files that show them. Those of snapshots it keeps all.
+func (i *ident) missed(lacking map[ipld.CID]struct{}, snapshots []ipld.CID) (missed []ipld.CID, files []control.Name, err error) {
 	needed := map[ipld.CID]struct{}{}
+	for _, c := range snapshots {
+		if _, ok := lacking[c]; ok {
+			needed[c] = struct{}{}
+		}
+	}
 	for _, l := range i.allLogs() {
 		err := i.d.fs.KeptContents(l.Volume(), func(c ipld.Content) error {
-			if _, ok := roots[c.Root.CID]; ok {
+			if _, ok := lacking[c.Root.CID]; ok {
 				needed[c.Root.CID] = struct{}{}
 			}
 			return nil
@@ -205,8 +211,22 @@ func filesWith(r eventlog.Reader, roots map[ipld.CID]struct{}, at control.Name, 
 
 // Settings are what a device knows of an identity that is nowhere in its events. A backup has them sealed.
 type settings struct {
+	_       struct{} `cbor:",toarray"`
+	Name    []byte   // of the identity's directory
+	Volumes []volumeSettings
+}
+
+// volumeSettings are those of a volume.
+type volumeSettings struct {
+	_       struct{} `cbor:",toarray"`
+	Volume  identity.VolumeID
+	Records []fs.Record
+}
+
+// settings1 are settings as they were first.
+type settings1 struct {
 	_    struct{} `cbor:",toarray"`
-	Name []byte   // of the identity's directory
+	Name []byte
 }
 
 // sealedSettings are settings under the key of the home volume's frames.
@@ -220,13 +240,22 @@ type sealedSettings struct {
 // settingsHeader is what their ciphertext authenticates: no frame's header begins like this.
 const settingsHeader = "rhizome backup settings 1"
 
-func (i *ident) sealSettings() ([]byte, error) {
+// sealSettings returns them sealed, and the roots of the snapshots that they name.
+func (i *ident) sealSettings() (sealed []byte, roots []ipld.CID, err error) {
+	is := settings{Name: []byte(i.keys.Name())}
+	for _, l := range i.allLogs() {
+		records, more, err := i.d.fs.Records(l.Volume())
+		if err != nil {
+			return nil, nil, err
+		}
+		if roots = append(roots, more...); len(records) > 0 {
+			is.Volumes = append(is.Volumes, volumeSettings{Volume: l.Volume(), Records: records})
+		}
+	}
 	keys := i.keys.VolumeKeys(i.keys.VolumeID("", 0))
-	plain := dagcbor.Encode(settings{Name: []byte(i.keys.Name())})
 	s := sealedSettings{Epoch: keys.Epoch()}
-	var err error
-	s.Nonce, s.Cipher, err = keys.SealFrame(rand.Reader, s.Epoch, []byte(settingsHeader), plain)
-	return dagcbor.Encode(s), err
+	s.Nonce, s.Cipher, err = keys.SealFrame(rand.Reader, s.Epoch, []byte(settingsHeader), dagcbor.Encode(is))
+	return dagcbor.Encode(s), roots, err
 }
 
 func openSettings(secrets *identity.Secrets, raw []byte) (settings, error) {
@@ -241,7 +270,13 @@ func openSettings(secrets *identity.Secrets, raw []byte) (settings, error) {
 	if err != nil {
 		return s, err
 	}
-	return s, dagcbor.Decode(plain, &s)
+	if err = dagcbor.Decode(plain, &s); err != nil {
+		var old settings1
+		if err := dagcbor.Decode(plain, &old); err == nil {
+			return settings{Name: old.Name}, nil
+		}
+	}
+	return s, err
 }
 
 // explainBackup gives an error of a backup its code, and says what to do.

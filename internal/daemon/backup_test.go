@@ -444,3 +444,64 @@ func TestRecoverDamaged(t *testing.T) {
 		t.Errorf("only %d files are whole", whole)
 	}
 }
+
+// Snapshots come back with their names, and are of the same trees; so does how long history is kept.
+func TestRecoverSnapshots(t *testing.T) {
+	t.Parallel()
+	dir, out := filepath.Join(t.TempDir(), "backup"), t.TempDir()
+	d := opened(t, t.TempDir())
+	vol := d.all()[0].keys.VolumeID("notes", 1)
+	short := fs.Retention{All: time.Hour, Hourly: 2 * time.Hour, Daily: 3 * time.Hour, Weekly: fs.Forever}
+	links := map[string]string{}
+	snapshot := func(name string) {
+		t.Helper()
+		_, err := d.fs.CreateSnapshot(t.Context(), vol, name, time.Minute, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		links[name] = sealedTo(t, d, "me/notes", name, filepath.Join(out, name)).Link
+	}
+	notes := volume(t, d, "notes")
+	for n := range 3 {
+		write(t, d, notes, fmt.Sprint("large ", n), bytes.Repeat([]byte{byte(n)}, 10_000))
+		snapshot(fmt.Sprint("number ", n))
+		write(t, d, notes, fmt.Sprint("small ", n), []byte("small"))
+	}
+	if err := d.fs.SetRetention(vol, short); err != nil {
+		t.Fatal(err)
+	}
+	want, err := d.fs.Snapshots(vol)
+	if err != nil || len(want) != 3 {
+		t.Fatalf("%v %v", want, err)
+	}
+	if backupTo(t, d, dir); backupTo(t, d, dir)[0].Blocks != 0 {
+		t.Error("a second backup copied the snapshots again")
+	}
+	words := phraseOfIdentity(t, d, firstIdentity)
+	shut(t, d)
+
+	home := t.TempDir()
+	if res := recovered(t, home, dir, words); len(res.LostSnapshots) > 0 {
+		t.Errorf("lost: %v", res.LostSnapshots)
+	}
+	d = opened(t, home)
+	got, err := d.fs.Snapshots(vol)
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%v %v", got, err)
+	}
+	for n, s := range got {
+		w := want[n]
+		if w.Moment = s.Moment; s != w {
+			t.Errorf("%+v, was %+v", s, w)
+		}
+		if link := sealedTo(t, d, "me/notes", s.Name, filepath.Join(out, "again")).Link; link != links[s.Name] {
+			t.Errorf("%q is of another tree", s.Name)
+		}
+		if _, err := d.blocks.Get(s.Root.CID); err != nil {
+			t.Error(err)
+		}
+	}
+	if r, err := d.fs.Retention(vol); err != nil || r != short {
+		t.Errorf("%+v %v", r, err)
+	}
+}

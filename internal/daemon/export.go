@@ -115,9 +115,6 @@ func (d *daemon) exportSealed(ctx context.Context, path []string, q control.Expo
 	e.res = control.ExportResult{
 		Path: q.Path, To: q.File, Root: ipld.Format(res.Link.CID), Link: ipld.FormatLink(res.Link), Files: int64(res.Files), Bytes: int64(res.Bytes),
 	}
-	if res.Grafts > 0 {
-		e.missed(string(q.Path), fmt.Errorf("the volumes in it (%d) are not part of it: export each", res.Grafts))
-	}
 	if res.Lost > 0 {
 		e.missed(string(q.Path), fmt.Errorf("%w: %d blocks are missing", fs.ErrDamaged, res.Lost))
 	}
@@ -214,6 +211,8 @@ func explainExport(err error, target string) error {
 	switch {
 	case errors.Is(err, export.ErrNotEmpty):
 		return control.Fail(control.Usage, err, "name a directory that is not there, or is empty; nothing was changed")
+	case errors.Is(err, export.ErrVolumes):
+		return control.Fail(control.Usage, err, "export each of them to a file of its own, or all of it with --dir or --plain; nothing was written")
 	case errors.Is(err, fs.ErrStale):
 		return control.Fail(control.Failed, err, "retention has dropped what it was to be exported from: try again, or with another --at")
 	case errors.Is(err, fs.ErrDamaged), errors.Is(err, ipld.ErrDamaged):

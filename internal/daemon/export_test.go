@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,11 @@ func TestSealedExport(t *testing.T) {
 	}
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 3 {
 		t.Errorf("%v %v", names, err)
+	}
+	refused := control.ExportRequest{Path: "/mnt/me", File: control.Name(filepath.Join(dir, "x")), Sealed: true}
+	if err := d.export(t.Context(), "/mnt", refused, func(control.ExportEvent) error { return nil }); control.CodeOf(err) != control.Usage ||
+		!strings.Contains(err.Error(), "mail, notes") {
+		t.Errorf("volumes in it: %v", err)
 	}
 	q := control.ExportRequest{Path: "/mnt/me/notes/nothing", File: control.Name(filepath.Join(dir, "x")), Sealed: true}
 	if err := d.export(t.Context(), "/mnt", q, nil); control.CodeOf(err) != control.NotFound {

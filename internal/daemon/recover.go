@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -56,7 +57,7 @@ func recoverIdentity(ctx context.Context, o Options, q RecoverRequest, tell func
 	if err := r.newDevice(); err != nil {
 		return res, err
 	}
-	for _, step := range []func(context.Context) error{r.restoreBlocks, r.restoreLogs, r.beginOrder} {
+	for _, step := range []func(context.Context) error{r.restoreBlocks, r.restoreLogs, r.restoreRecords, r.beginOrder} {
 		if err := step(ctx); err != nil {
 			return res, err
 		}
@@ -78,13 +79,14 @@ type recovery struct {
 	tell func(control.Progress)
 	d    *daemon
 
-	from    *backup.Backup
-	keys    *identity.Keyring
-	members *identity.Membership
-	logs    map[identity.VolumeID]*eventlog.Log
-	clocks  map[*eventlog.Log]*replayClock
-	last    eventlog.Index
-	res     control.Recovered
+	from     *backup.Backup
+	keys     *identity.Keyring
+	members  *identity.Membership
+	logs     map[identity.VolumeID]*eventlog.Log
+	clocks   map[*eventlog.Log]*replayClock
+	settings settings
+	last     eventlog.Index
+	res      control.Recovered
 }
 
 // A replayClock is the clock of a log that is being filled: it shows when the frames were made, so that history has them at their times,
@@ -178,23 +180,20 @@ func (r *recovery) newDevice() error {
 	return r.d.saveMembership(id, members...)
 }
 
-// name is the one that the identity's directory will have.
+// name opens the settings, and returns the name that the identity's directory will have.
 func (r *recovery) name() (string, error) {
-	if r.q.Name != "" {
-		if err := identity.ValidName(r.q.Name); err != nil {
-			return "", control.Fail(control.Usage, err, "choose another name, of letters and digits for instance")
-		}
-		return r.q.Name, nil
+	if err := identity.ValidName(r.q.Name); r.q.Name != "" && err != nil {
+		return "", control.Fail(control.Usage, err, "choose another name, of letters and digits for instance")
 	}
 	secrets, err := identity.RecoverSecrets(r.q.Words.Reveal(), r.from.Members())
 	if err != nil {
 		return "", err
 	}
-	s, err := openSettings(secrets, r.from.Settings())
-	if err != nil {
+	r.settings, err = openSettings(secrets, r.from.Settings())
+	if err != nil && r.q.Name == "" {
 		return "", control.Fail(control.Damaged, fmt.Errorf("the backup's settings: %w", err), "give the identity a name: --name NAME")
 	}
-	return string(s.Name), nil
+	return cmp.Or(r.q.Name, string(r.settings.Name)), nil
 }
 
 func (r *recovery) restoreBlocks(ctx context.Context) error {
@@ -248,6 +247,33 @@ func (r *recovery) restoreLogs(ctx context.Context) error {
 		return control.NewError(control.Damaged, "the backup has no home volume", "use another one, if there is one")
 	}
 	return fs.RememberVolumes(home, volumes)
+}
+
+// restoreRecords brings back what the device that wrote the backup had noted for itself: snapshots' names, and how long history is kept.
+func (r *recovery) restoreRecords(context.Context) error {
+	if len(r.settings.Volumes) == 0 {
+		return nil
+	}
+	here := func(root ipld.CID) (bool, error) {
+		if slices.Contains(r.from.Lacking(), root) {
+			return false, nil
+		}
+		return r.d.blocks.Has(root)
+	}
+	for _, v := range r.settings.Volumes {
+		l := r.logs[v.Volume]
+		if l == nil {
+			continue // it was never in any frame
+		}
+		lost, err := fs.TakeRecords(l, v.Records, here)
+		if err != nil {
+			return err
+		}
+		for _, name := range lost {
+			r.res.LostSnapshots = append(r.res.LostSnapshots, control.Name(name))
+		}
+	}
+	return nil
 }
 
 // kept reports whether the device that wrote the backup kept a content: what it kept is here, or known to be lacking.
