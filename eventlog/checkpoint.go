@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/rhizome-fs/rhizome/internal/dagcbor"
-	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
 	"github.com/rhizome-fs/rhizome/ipld/table"
 )
@@ -40,10 +38,11 @@ const pauseRecords = 1024
 
 // A Prefix is what was committed at one moment, whatever comes after. Close it: the database keeps what it needs till then.
 type Prefix struct {
-	l     *Log
-	snap  *pebble.Snapshot
-	marks marks
-	next  LocalSeq
+	l      *Log
+	snap   *pebble.Snapshot
+	marks  marks
+	next   LocalSeq
+	moment Moment // the last that was given
 }
 
 // Prefix returns what is committed now. It returns at once: ErrUnsettled while there are tentative frames, ErrNoKeys if this log has no state.
@@ -62,7 +61,7 @@ func (l *Log) Prefix() (*Prefix, error) {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return &Prefix{l: l, snap: l.db().NewSnapshot(), marks: l.marks, next: l.next}, nil
+	return &Prefix{l: l, snap: l.db().NewSnapshot(), marks: l.marks, next: l.next, moment: l.time.last}, nil
 }
 
 // Close lets go of it.
@@ -145,63 +144,4 @@ func (l *Log) takeBackUnframed(o *overlay, db pebble.Reader, first, end LocalSeq
 	}
 	o.takeBack(mergeUndos(us))
 	return o.err
-}
-
-// restoreBytes is about how much of a checkpoint goes into one batch.
-const restoreBytes = 1 << 20
-
-// Restore writes a checkpoint into the place of a log that is not there, and has not been opened: Open then finds a log that has committed all up to c.Index.
-// Nothing of it counts before all is on disk, so it may be begun again after a crash. It returns ErrNotEmpty if there is a log;
-// ipld.ErrNotFound and ipld.ErrDamaged if the table is not here as a whole.
-func Restore(o Options, from ipld.Store, c Checkpoint) error {
-	if err := restore(o, from, c); err != nil {
-		return fmt.Errorf("restore volume %v from checkpoint %d: %w", o.Volume, c.Index, err)
-	}
-	return nil
-}
-
-func restore(o Options, from ipld.Store, c Checkpoint) error {
-	ks := newKeyspace(o.Volume)
-	if _, there, err := dbGet(o.Store.DB(), ks.kind(kindMarks)); err != nil || there {
-		return cmp.Or(err, ErrNotEmpty)
-	}
-	b := o.Store.DB().NewBatch()
-	for _, kind := range checkpointKinds { // what an earlier attempt left
-		b.DeleteRange(ks.kind(kind), after(ks.kind(kind)), nil)
-	}
-	var n uint64
-	err := table.Each(from, c.Table.Link, func(key, val []byte) error {
-		if len(key) == 0 || !bytes.Contains(checkpointKinds, key[:1]) {
-			return fmt.Errorf("record %x: %w", key, ipld.ErrDamaged)
-		}
-		n++
-		b.Set(append(ks.prefix, key...), val, nil)
-		if b.Len() < restoreBytes {
-			return nil
-		}
-		err := o.Store.Commit(b, store.Applied)
-		b = o.Store.DB().NewBatch()
-		return err
-	})
-	if err == nil && n != c.Table.Records {
-		err = fmt.Errorf("%d records, want %d: %w", n, c.Table.Records, ipld.ErrDamaged)
-	}
-	if err != nil {
-		return errors.Join(err, b.Close())
-	}
-	put(b, ks.kind(kindBase), &c.Index)
-	put(b, ks.kind(kindMarks), &marks{
-		Version: marksVersion, Device: o.Feed.Device, Incarnation: o.Feed.Incarnation, First: 1,
-		Index: c.Index, OrderHash: c.OrderHash, Frames: c.Frames, Events: c.Events,
-	})
-	return o.Store.Commit(b, store.OnDisk)
-}
-
-// base is the Index up to which this log was restored from a checkpoint, and lacks the frames: 0 if it has all.
-func (l *Log) base() (i Index, err error) {
-	rec, ok, err := dbGet(l.db(), l.ks.kind(kindBase))
-	if err == nil && ok {
-		err = dagcbor.DecodeTrusted(rec, &i)
-	}
-	return i, err
 }

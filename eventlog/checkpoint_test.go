@@ -38,17 +38,17 @@ func (r *replica) checkpointTo(t testing.TB, st ipld.Store, memo *table.Memo) Ch
 }
 
 // restored returns a replica that goes on from a checkpoint, as device dev.
-func restored(t testing.TB, v *volume, dev int, from ipld.Store, c Checkpoint) *replica {
+func restored(t testing.TB, v *volume, dev int, from ipld.Store, k Kept, history *table.Root) *replica {
 	t.Helper()
 	fs := vfs.NewMem()
 	st, err := store.Open("home", store.Options{FS: fs, FlushEvery: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Restore(v.options(st, dev), from, c); err != nil {
+	if err := Restore(v.options(st, dev), from, k, history); err != nil {
 		t.Fatal(err)
 	}
-	if err := Restore(v.options(st, dev), from, c); !errors.Is(err, ErrNotEmpty) {
+	if err := Restore(v.options(st, dev), from, k, history); !errors.Is(err, ErrNotEmpty) {
 		t.Fatalf("restored twice: %v", err)
 	}
 	if err := st.Close(); err != nil {
@@ -120,7 +120,7 @@ func checkpointOnce(t *testing.T, seed uint64) {
 				t.Fatal(err)
 			}
 			if late == nil {
-				late = restored(t, v, 3, st, c)
+				late = restored(t, v, 3, st, Kept{Checkpoint: c}, nil)
 				sent = len(frames)
 			} else if got := late.checkpointTo(t, st, nil); got != c {
 				t.Fatalf("seed %d: the restored device's checkpoint is %+v, want %+v", seed, got, c)
@@ -200,7 +200,7 @@ func TestRestoreCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := &stoppingStore{Memory: blocks, left: reads}
-		first := Restore(v.options(st, 1), stop, c)
+		first := Restore(v.options(st, 1), stop, Kept{Checkpoint: c}, nil)
 		crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(uint64(reads), 1))})
 		st.Close()
 		r := (&replica{fs: crashed, o: v.options(nil, 1)})
@@ -208,7 +208,7 @@ func TestRestoreCrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Restore(v.options(st2, 1), blocks, c); err != nil && !errors.Is(err, ErrNotEmpty) {
+		if err := Restore(v.options(st2, 1), blocks, Kept{Checkpoint: c}, nil); err != nil && !errors.Is(err, ErrNotEmpty) {
 			t.Fatal(err)
 		}
 		if err := st2.Close(); err != nil {

@@ -46,7 +46,7 @@ type Entry struct {
 
 // Entries calls fn for the events behind from, in the order in which they are applied: committed, tentative, unframed; until
 // fn returns false. The zero Position is before all. What is shown is one moment, whatever changes meanwhile.
-// A log without keys returns ErrNoKeys: Frames lists what it holds. One that was restored from a checkpoint shows what came after it.
+// A log without keys returns ErrNoKeys: Frames lists what it holds. What came before Base it does not show.
 func (l *Log) Entries(from Position, fn func(Entry) bool) error { return l.entries(from, false, fn) }
 
 // EntriesBefore is Entries backwards: it begins with the last event before the position. LastPosition is behind all.
@@ -68,7 +68,7 @@ func (l *Log) entries(from Position, back bool, fn func(Entry) bool) error {
 	if back {
 		slices.Reverse(stages)
 	}
-	base, err := l.base()
+	base, err := baseIn(snap, l.ks)
 	if err != nil {
 		l.store.CloseSnapshot(snap)
 		return fmt.Errorf("entries of volume %v: %w", l.volume, err)
@@ -94,7 +94,7 @@ type entryWalk struct {
 	l     *Log
 	db    pebble.Reader
 	self  Author   // of the unframed events
-	base  Index    // what was committed up to it may lack its frames
+	base  Index    // what was committed up to it lacks its frames
 	first LocalSeq // of them
 	from  Position
 	back  bool
@@ -167,7 +167,14 @@ func (w *entryWalk) record(s Stage, key, val []byte) error {
 
 // frame shows the events of one frame.
 func (w *entryWalk) frame(h FrameHash, p Position) error {
-	f, err := w.l.Frame(h)
+	m, ok, err := w.l.meta(h)
+	if err == nil && !ok {
+		err = ErrNotHere
+	}
+	var f *Frame
+	if err == nil {
+		f, err = w.l.frame(w.db, h, m)
+	}
 	if errors.Is(err, ErrNotHere) && p.Stage == StageCommitted && p.Index <= w.base {
 		return nil
 	}

@@ -24,7 +24,8 @@ const (
 	kindFact      = 'y' // the reducer's key, escaped; moment -> what the key had until then
 	kindEra       = 'r' // number -> era
 	kindGrid      = 'x' // -> grids: which moments still count
-	kindBase      = 'b' // -> Index up to which the log was restored from a checkpoint
+	kindBase      = 'b' // -> Index up to which the log lacks the frames, since a checkpoint has what they said
+	kindKept      = 'k' // Index -> keptRecord: a checkpoint whose blocks are kept
 	kindNotes     = 'o' // -> notesRecord
 	kindNote      = 'n' // number -> note: keys of the state that changed
 )
@@ -73,6 +74,8 @@ func (k keyspace) committed(i Index, place uint32) []byte {
 func (k keyspace) head(f FeedID, h FrameHash) []byte {
 	return append(append(k.kind(kindHead), f[:]...), h[:]...)
 }
+
+func (k keyspace) kept(i Index) []byte { return binary.BigEndian.AppendUint64(k.kind(kindKept), uint64(i)) }
 
 func (k keyspace) era(n uint32) []byte { return binary.BigEndian.AppendUint32(k.kind(kindEra), n) }
 

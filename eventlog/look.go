@@ -5,6 +5,7 @@ import (
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/dagcbor"
 	"github.com/rhizome-fs/rhizome/internal/report"
+	"github.com/rhizome-fs/rhizome/ipld"
 )
 
 // A Look is a volume's log as the database has it, to be verified. Nothing else need be open.
@@ -15,6 +16,7 @@ type Look struct {
 	Member  func(identity.DeviceID) bool // nil: it is not known
 	Keys    *identity.VolumeKeys         // nil: frames are not opened
 	Reducer Reducer                      // with Keys
+	Blocks  ipld.Store                   // where kept checkpoints are; nil: it can't be read
 	Report  *report.Report
 	// Fix sets a record that follows from others (val nil: removes it), if such records are to be mended; else nil. It must not change what DB shows.
 	Fix func(key, val []byte) error
@@ -82,4 +84,16 @@ func (o Look) Index() Index {
 		return 0
 	}
 	return m.Index
+}
+
+// Kept returns the checkpoints that the log keeps, as far as their records can be read: see Verify.
+func (o Look) Kept() (all []Kept) {
+	prefix := newKeyspace(o.Volume).kind(kindKept)
+	_ = scanRange(o.DB, prefix, after(prefix), func(key, val []byte) error {
+		if k, err := decodeKept(key, val); err == nil {
+			all = append(all, k)
+		}
+		return nil
+	})
+	return all
 }

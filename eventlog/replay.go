@@ -52,8 +52,8 @@ func (o Look) BeforeImages(fn func(key, val []byte) error) error {
 	return nil
 }
 
-// Replay applies the whole log to an empty state in scratch, which must be empty, and compares it with the state that the database has,
-// key by key; it also takes the undo records back, and compares what that gives with the committed state. With Fix it
+// Replay applies the whole log to an empty state in scratch, which must be empty, or, if its first frames are gone, what is left of it to the checkpoint
+// that is kept in their place, and compares it with the state that the database has, key by key; it also takes the undo records back, and compares what that gives with the committed state. With Fix it
 // sets the state right, and the undo records with it. A log that lacks a frame is not replayed: the report has a note of it.
 // The error is a database's, or the report's.
 func (o Look) Replay(scratch *pebble.DB) error {
@@ -86,6 +86,7 @@ type replay struct {
 	log     Log // to open frames with
 
 	self  Author
+	from  Checkpoint    // where it begins; zero: with nothing
 	undos []pendingUndo // what takes the suffix back, in the order of the log
 	wrong bool
 }
@@ -114,6 +115,9 @@ func (p *replay) run() error {
 	}
 	feed := Feed{Volume: p.Volume, Device: m.Device, Incarnation: m.Incarnation}
 	p.self = Author{feed.ID(), feed.Device}
+	if err := p.begin(); err != nil {
+		return err
+	}
 	if err := p.committed(m); err != nil {
 		return err
 	}
@@ -152,9 +156,8 @@ func (p *replay) flush(always bool) error {
 }
 
 func (p *replay) committed(m marks) error {
-	prefix := p.ks.kind(kindCommitted)
-	var n uint64
-	err := scanRange(p.DB, prefix, after(prefix), func(key, val []byte) error {
+	n := p.from.Frames
+	err := scanRange(p.DB, p.ks.committed(p.from.Index+1, 0), after(p.ks.kind(kindCommitted)), func(key, val []byte) error {
 		n++
 		f, err := p.frame(val)
 		if err != nil {

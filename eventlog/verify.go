@@ -19,7 +19,7 @@ func (o Look) Verify() error {
 	}
 	for _, step := range []func() error{
 		c.readMarks, c.committed, c.frames, c.metas, c.tentative, c.waiting, c.checkHeads, c.checkMarks,
-		c.frameUndos, c.unframed, c.facts, c.unknown,
+		c.frameUndos, c.unframed, c.facts, c.kept, c.unknown,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("verify log of volume %x: %w", o.Volume, err)
@@ -36,9 +36,9 @@ type logCheck struct {
 
 	marks marks
 	known bool  // there are marks
-	base  Index // frames up to there may not be here: the log was restored from a checkpoint
+	base  Index // frames up to there are not here: a checkpoint has what they said
 	want  marks
-	order map[FrameHash]Index     // of the committed frames; read when it is needed
+	order map[FrameHash]Index     // of the committed frames; known once frames begins
 	here  map[FrameHash]frameMeta // of the frames that are here; read when a record of one is gone
 	count struct{ frames, tentative, waiting uint64 }
 	heads map[FrameHash]headRecord // as the frames say
@@ -126,4 +126,19 @@ func (c *logCheck) checkMarks() error {
 		return err
 	}
 	return c.follows(report.Order, c.ks.kind(kindMarks), dagcbor.Encode(&c.want), "how far the order has come")
+}
+
+// kept checks the records of the checkpoints that are kept. What they lead to is for who has the blocks.
+func (c *logCheck) kept() error {
+	return c.each(kindKept, func(key, val []byte) error {
+		c.Report.Checked(report.Order, 1)
+		k, err := decodeKept(key, val)
+		switch {
+		case err != nil || len(key) != 18+8:
+			c.Report.Bad(report.Order, c.keyName(key), report.Nothing, "it is no kept checkpoint: %v", err)
+		case c.known && (k.Index > c.marks.Index || k.Frames > c.marks.Frames):
+			c.Report.Bad(report.Order, c.keyName(key), report.Nothing, "the log has not come to this checkpoint")
+		}
+		return nil
+	})
 }

@@ -12,6 +12,9 @@ import (
 
 // frames checks every frame by itself and with those that it names.
 func (c *logCheck) frames() error {
+	if _, err := c.indexOf(FrameHash{}); err != nil { // also if no frame is left
+		return err
+	}
 	return c.each(kindFrame, func(key, raw []byte) error {
 		c.count.frames++
 		c.Report.Checked(report.Frame, 1)

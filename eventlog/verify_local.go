@@ -117,7 +117,7 @@ func (c *logCheck) facts() error {
 
 // unknown looks for records of kinds that there are none of.
 func (c *logCheck) unknown() error {
-	const kinds = "abcefhimnorstuwxyz" // in order
+	const kinds = "abcefhikmnorstuwxyz" // in order
 	low := c.ks.prefix
 	for _, kind := range append([]byte(kinds), 0) {
 		high := c.ks.kind(kind)

@@ -100,7 +100,7 @@ func TestCheckpoint(t *testing.T) {
 			Store: other, Volume: vc.Volume, Feed: eventlog.Feed{Volume: vc.Volume, Device: i.keys.Device(), Incarnation: 7},
 			Sign: i.keys.Sign, Keys: i.keys.VolumeKeys(vc.Volume), Member: i.members.Allows, Reducer: tree.New(),
 		}
-		if err := eventlog.Restore(o, d.blocks, openRoot(t, i.keys, vc)); err != nil {
+		if err := eventlog.Restore(o, d.blocks, eventlog.Kept{Checkpoint: openRoot(t, i.keys, vc)}, nil); err != nil {
 			t.Fatal(err)
 		}
 		to, err := eventlog.Open(o)
