@@ -55,3 +55,24 @@ func (s *Sequencer) Newest() (eventlog.Index, []byte, error) {
 	data, err := s.snaps.data()
 	return eventlog.Index(meta.Index), data, err
 }
+
+// Acknowledged returns the last Index that every server of the order has: nobody who follows it asks for an entry up to there. Of other servers
+// nothing is known yet, so while there are any, it is 0.
+func (s *Sequencer) Acknowledged() eventlog.Index {
+	s.mu.Lock()
+	r := s.raft
+	s.mu.Unlock()
+	if r == nil {
+		return 0
+	}
+	all := r.GetConfiguration()
+	if all.Error() != nil {
+		return 0
+	}
+	for _, server := range all.Configuration().Servers {
+		if server.ID != s.id {
+			return 0
+		}
+	}
+	return eventlog.Index(s.fsm.applied.Load())
+}
