@@ -20,12 +20,18 @@ func (r *run) copyLog(l *eventlog.Log) error {
 	for _, h := range old.Unplaced {
 		waited[h] = true
 	}
+	origin, err := r.origin(l, old.Index)
+	if err != nil {
+		return err
+	}
 	var failed error
-	err := l.CommittedFrames(old.Index, func(i eventlog.Index, h eventlog.FrameHash) bool {
+	err = l.CommittedFrames(old.Index, func(i eventlog.Index, h eventlog.FrameHash) bool {
 		item := Item{Volume: v.ID, Index: i, Hash: h}
-		if waited[h] {
+		switch {
+		case i <= origin: // the checkpoint has it
+		case waited[h]:
 			failed = r.putItem(item)
-		} else {
+		default:
 			failed = r.copyFrame(l, item)
 		}
 		placed[h] = true
@@ -51,6 +57,34 @@ func (r *run) copyLog(l *eventlog.Log) error {
 	}
 	r.next.Volumes = append(r.next.Volumes, v)
 	return nil
+}
+
+// origin copies a checkpoint, and what is kept with it, if frames are gone from the log that the packs, which have those up to an Index, lack.
+// It returns the checkpoint's Index, if it is a new one.
+func (r *run) origin(l *eventlog.Log, have eventlog.Index) (eventlog.Index, error) {
+	is, ok := r.old.origin(l.Volume())
+	base, err := l.Base()
+	if err != nil || base <= have && (!ok || r.mend == nil) {
+		if ok {
+			r.next.Origins = append(r.next.Origins, is)
+		}
+		return 0, err
+	}
+	o, err := r.src.Origin(l)
+	if err != nil {
+		return 0, err
+	}
+	for _, root := range o.Roots {
+		if err := r.copyContent(root, r.mend != nil); err != nil {
+			return 0, err
+		}
+		if _, lacks := r.lacking[root]; lacks {
+			return 0, fmt.Errorf("checkpoint of volume %v: block %v or one below it: %w", o.Volume, root, ipld.ErrNotFound)
+		}
+	}
+	err = r.src.Contents(l, func(root ipld.CID) error { return r.copyContent(root, false) })
+	r.next.Origins = append(r.next.Origins, o)
+	return o.Index, err
 }
 
 // copyFrame copies a frame, and behind it what it needs.

@@ -26,8 +26,12 @@ func (r *run) estimate() error {
 	}
 	for _, l := range r.src.Logs {
 		old, _ := r.old.volume(l.Volume())
+		base, err := l.Base()
+		if err != nil {
+			return err
+		}
 		var failed error
-		err := l.CommittedFrames(old.Index, func(_ eventlog.Index, h eventlog.FrameHash) bool {
+		err = l.CommittedFrames(max(old.Index, base), func(_ eventlog.Index, h eventlog.FrameHash) bool {
 			var f *eventlog.Frame
 			if f, failed = l.Frame(h); failed == nil {
 				r.res.Total += int64(len(f.Raw))

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rhizome-fs/rhizome/eventlog"
+	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/dagcbor"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
@@ -54,7 +56,7 @@ func TestGolden(t *testing.T) {
 
 	var s signedManifest
 	must(t, dagcbor.Decode(golden[manifestFile], &s))
-	s.Body = dagcbor.Encode(m)
+	s.Version, s.Body = m.encode()
 	if !bytes.Equal(dagcbor.Encode(s), golden[manifestFile]) {
 		t.Error("the manifest is encoded otherwise")
 	}
@@ -82,6 +84,37 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// A manifest that has an origin is of version 2.
+func TestGoldenOrigin(t *testing.T) {
+	const file = "testdata/manifest2.golden"
+	if *rewrite {
+		d, fs := newDevice(t), vfs.NewMem()
+		m := &manifest{
+			Identity: d.keys.ID(), Time: 5, Members: [][]byte{d.keys.Genesis()}, Next: 7,
+			Volumes: []volume{{ID: identity.VolumeID{1}, Index: 12, Last: eventlog.FrameHash{2}}},
+			Origins: []Origin{{
+				Volume: identity.VolumeID{1}, Index: 9, Roots: []ipld.CID{ipld.CID(append([]byte{1, 0x55, 0x12, 0x20}, make([]byte, 32)...))},
+				Sealed: []byte("sealed"),
+			}},
+		}
+		must(t, m.save(fs, "", d.keys.Device(), d.keys.Sign))
+		must(t, os.WriteFile(file, get(t, fs, manifestFile), 0o644))
+	}
+	golden, err := os.ReadFile(file)
+	must(t, err)
+	m, err := parseManifest(golden)
+	must(t, err)
+	o, ok := m.origin(identity.VolumeID{1})
+	if !ok || o.Index != 9 || len(o.Roots) != 1 || string(o.Sealed) != "sealed" || m.Next != 7 {
+		t.Errorf("%+v", m)
+	}
+	var s signedManifest
+	must(t, dagcbor.Decode(golden, &s))
+	if version, body := m.encode(); version != 2 || s.Version != 2 || !bytes.Equal(body, s.Body) {
+		t.Error("the manifest is encoded otherwise")
+	}
+}
+
 // What a decoder takes is what is encoded again to the same bytes, or it is refused.
 func FuzzManifest(f *testing.F) {
 	data, err := os.ReadFile("testdata/manifest.golden")
@@ -89,11 +122,15 @@ func FuzzManifest(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	if data, err = os.ReadFile("testdata/manifest2.golden"); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if m, err := parseManifest(raw); err == nil {
 			var s signedManifest
 			must(t, dagcbor.Decode(raw, &s))
-			if !bytes.Equal(dagcbor.Encode(m), s.Body) {
+			if version, body := m.encode(); version != s.Version || !bytes.Equal(body, s.Body) {
 				t.Error("two forms of one manifest")
 			}
 		}

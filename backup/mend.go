@@ -163,7 +163,7 @@ func (r *run) salvage() error {
 		err := r.mend.part.items(r.ctx, p, false, func(i Item) error {
 			l := r.logOf(i.Volume)
 			if l != nil {
-				if _, err := l.Frame(i.Hash); !errors.Is(err, eventlog.ErrNotHere) {
+				if knows, err := l.Knows(i.Hash); knows || err != nil {
 					return err
 				}
 			}
@@ -186,8 +186,15 @@ func (r *run) salvage() error {
 // copyAgain copies what is missing below what the packs have, and the frames that only the damaged ones had.
 func (r *run) copyAgain() error {
 	for _, l := range r.src.Logs {
+		base, err := l.Base()
+		if err == nil && base > 0 { // what frames need that are gone
+			err = r.src.Contents(l, func(root ipld.CID) error { return r.copyContent(root, true) })
+		}
+		if err != nil {
+			return err
+		}
 		var failed error
-		err := l.CommittedFrames(0, func(_ eventlog.Index, h eventlog.FrameHash) bool {
+		err = l.CommittedFrames(base, func(_ eventlog.Index, h eventlog.FrameHash) bool {
 			failed = r.copyNeeds(l, h)
 			return failed == nil
 		})

@@ -124,6 +124,9 @@ func (b *Backup) Settings() []byte { return b.m.Settings }
 // Lacking returns the roots of contents that are not in the backup as a whole, and should be.
 func (b *Backup) Lacking() []ipld.CID { return b.m.Lacking }
 
+// Origins returns the checkpoints from which logs go on whose first frames are not in the backup.
+func (b *Backup) Origins() []Origin { return slices.Clone(b.m.Origins) }
+
 // Volumes returns the volumes that have a log in the backup.
 func (b *Backup) Volumes() []identity.VolumeID {
 	var ids []identity.VolumeID

@@ -33,6 +33,10 @@ type Source struct {
 	Missed func(roots map[ipld.CID]struct{}) ([]ipld.CID, error)
 	// Sizes calls fn for the blocks that there are, without reading them; nil if nobody asks how much there is to do.
 	Sizes func(fn func(c ipld.CID, size int) error) error
+	// Origin is asked for a checkpoint of a log which lacks frames that the packs don't have either, and that has all behind the checkpoint,
+	// whose blocks must stay until Write returns. Contents calls fn for the roots of the contents that the volume of such a log keeps.
+	Origin   func(l *eventlog.Log) (Origin, error)
+	Contents func(l *eventlog.Log, fn func(root ipld.CID) error) error
 }
 
 // A BlockSource has blocks: see ipld.Store.

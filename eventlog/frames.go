@@ -77,6 +77,12 @@ func (l *Log) Frame(h FrameHash) (*Frame, error) {
 	return l.frame(l.db(), h, m)
 }
 
+// Knows reports whether a frame is here, or was and has gone since; see Shorten.
+func (l *Log) Knows(h FrameHash) (bool, error) {
+	_, ok, err := l.meta(h)
+	return ok, err
+}
+
 // Uncommitted calls fn for the tentative frames in their order, until it returns false: those that the sequencer has not
 // ordered, or passed over as early. Proposed in this order none is early.
 func (l *Log) Uncommitted(fn func(f *Frame) bool) error {

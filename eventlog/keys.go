@@ -75,7 +75,9 @@ func (k keyspace) head(f FeedID, h FrameHash) []byte {
 	return append(append(k.kind(kindHead), f[:]...), h[:]...)
 }
 
-func (k keyspace) kept(i Index) []byte { return binary.BigEndian.AppendUint64(k.kind(kindKept), uint64(i)) }
+func (k keyspace) kept(i Index) []byte {
+	return binary.BigEndian.AppendUint64(k.kind(kindKept), uint64(i))
+}
 
 func (k keyspace) era(n uint32) []byte { return binary.BigEndian.AppendUint32(k.kind(kindEra), n) }
 

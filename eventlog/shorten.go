@@ -70,13 +70,13 @@ func (s *shortening) begin(from ipld.Store, pause func() error) error {
 		if s.at >= s.to || s.dry {
 			return nil
 		}
-		return k.read(from, pause)
+		return k.Read(from, pause)
 	}
 	return ErrNotKept
 }
 
-// read reads a checkpoint's table as a whole.
-func (k *Kept) read(from ipld.Store, pause func() error) error {
+// Read reads a checkpoint's table as a whole: ipld.ErrNotFound or ipld.ErrDamaged if it can't. pause is called between parts of the work; its error ends it.
+func (k *Kept) Read(from ipld.Store, pause func() error) error {
 	var n uint64
 	err := table.Each(from, k.Table.Link, func(_, _ []byte) error {
 		if n++; n%pauseRecords == 0 {

@@ -246,20 +246,29 @@ func (r *replica) tellAll(t testing.TB, st ipld.Store) string {
 // fewFrames is enough for several batches of Shorten.
 const fewFrames = 2*shortenChunk + 50
 
-// shortReplica has fewFrames frames, each at an Index of its own, and keeps a checkpoint of all but ten of them.
+// framesAtOnce have one Index, so that batches would end in the midst of one.
+const framesAtOnce = 30
+
+// shortReplica has fewFrames frames, some at each Index, and keeps a checkpoint of all but the last Index.
 func shortReplica(t testing.TB, fs vfs.FS, v *volume, st BlockStore) (*replica, Kept) {
 	t.Helper()
 	r := openReplica(t, fs, v, 0, nil)
-	var k Kept
-	for i := range fewFrames {
+	var frames []*Frame
+	for i := range fewFrames / framesAtOnce * framesAtOnce {
 		r.append(t, event(opMix, byte(i%8), byte(i)))
-		r.commit(t, Index(i+1), r.cut(t))
-		if i == fewFrames-11 {
-			var ok bool
-			if k, ok = r.tryKeep(t, st); !ok {
-				t.Fatal("nothing is kept")
-			}
+		if frames = append(frames, r.cut(t)); len(frames) < framesAtOnce {
+			continue
 		}
+		r.commit(t, Index(i+1), frames...)
+		frames = nil
+	}
+	k, ok := r.tryKeep(t, st)
+	if !ok {
+		t.Fatal("nothing is kept")
+	}
+	for i := range byte(fewFrames % framesAtOnce) {
+		r.append(t, event(opMix, i, i))
+		r.commit(t, Index(fewFrames+i), r.cut(t))
 	}
 	return r, k
 }
@@ -325,7 +334,7 @@ func TestShortenRefuses(t *testing.T) {
 		}
 	}
 	refused("where none is kept", k.Index-1, ErrNotKept)
-	if did, err := r.Shorten(k.Index, st, true, noPause); err != nil || did.Frames != int(k.Index) || did.Bytes == 0 {
+	if did, err := r.Shorten(k.Index, st, true, noPause); err != nil || did.Frames != fewFrames/framesAtOnce*framesAtOnce || did.Bytes == 0 {
 		t.Errorf("dry: %+v, %v", did, err)
 	}
 	var blocks []ipld.Block

@@ -14,7 +14,8 @@ func newGC(a *app) *cobra.Command {
 		Use:   "gc",
 		Short: "Drop history that is kept no longer, and give its space back, now rather than later",
 		Long: `Drop history that is kept no longer (see: rhizome retention), and blocks that nothing needs. This happens by itself in
-the background, and slowly; gc does it at once. What is shown now, and what a snapshot has, is never dropped.`,
+the background, and slowly; gc does it at once. Of the log itself, too, what is older than the time for which everything is
+kept goes: a checkpoint has what it led to. What is shown now, and what a snapshot has, is never dropped.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.gc(cmd.Context(), q) },
 	}
@@ -40,6 +41,9 @@ func (a *app) gc(ctx context.Context, q control.GCRequest) error {
 	}
 	a.printf("%s %s versions of files (%s) and %s records of history (%s).\n", verb, control.Grouped(int64(did.Versions)),
 		size(did.VersionBytes), control.Grouped(int64(did.Records)), size(did.RecordBytes))
+	if did.Frames > 0 {
+		a.printf("%s %s old frames of the log (%s): a checkpoint has what they led to.\n", verb, control.Grouped(int64(did.Frames)), size(did.FrameBytes))
+	}
 	if q.Dry {
 		a.printf("Besides, %s of blocks are needed by nothing.\n", size(did.Garbage))
 	} else {

@@ -80,6 +80,11 @@ func (a *app) printStatus(s control.Status) {
 			row("%s\t%s\t%s\t%s", v.Label, control.Grouped(v.Files), size(v.Bytes), events(v.Events))
 		}
 	})
+	for _, v := range s.Volumes {
+		if v.LogSince != nil {
+			a.printf("Log of %s: whole since %s; a checkpoint has what came before\n", v.Label, localTime(*v.LogSince))
+		}
+	}
 	for _, f := range s.Health {
 		a.printf("\n%s: %s%s\n", gradeWord(f.Grade), f.What, hintAfter(f.Hint))
 	}

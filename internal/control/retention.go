@@ -19,6 +19,8 @@ type GCAnswer struct {
 	VersionBytes int64 `json:"version_bytes"` // their sizes; blocks that others share stay
 	Records      int   `json:"records"`       // of history: what names, attributes and inodes were
 	RecordBytes  int64 `json:"record_bytes"`
+	Frames       int   `json:"frames"` // of the log, which a checkpoint stands in for
+	FrameBytes   int64 `json:"frame_bytes"`
 	Garbage      int64 `json:"garbage_bytes,omitempty"` // dry run: blocks that nothing reaches already
 	Freed        int64 `json:"freed_bytes"`             // what the disk got back
 }

@@ -64,6 +64,8 @@ type Volume struct {
 	Files    int64    `json:"files"`
 	Bytes    int64    `json:"bytes"`
 	Events   Events   `json:"events"`
+	// LogSince is when a checkpoint was made that stands in for all events before: this device has them no more. Absent: it has all.
+	LogSince *time.Time `json:"log_since,omitempty"`
 }
 
 // A Finding is something that a person should know or do something about.

@@ -106,6 +106,9 @@ func (i *ident) backup(ctx context.Context, q control.BackupRequest, tell func(c
 	if err != nil {
 		return nil, err
 	}
+	i.shortening.RLock()
+	defer i.shortening.RUnlock()
+	defer i.d.blocks.Hold()() // what origin seals
 	out := &control.BackupResult{Identity: i.keys.Name(), Dir: q.Dir}
 	src := backup.Source{
 		Identity: i.keys.ID(), Members: members, Logs: i.allLogs(), Blocks: i.d.blocks, Roots: roots, AsOf: asOf, Settings: settings,
@@ -114,7 +117,11 @@ func (i *ident) backup(ctx context.Context, q control.BackupRequest, tell func(c
 			missed, out.Missing, err = i.missed(lacking, roots)
 			return missed, err
 		},
-		Sizes: i.d.blocks.Sizes,
+		Sizes:  i.d.blocks.Sizes,
+		Origin: func(l *eventlog.Log) (backup.Origin, error) { return i.origin(ctx, l) },
+		Contents: func(l *eventlog.Log, fn func(ipld.CID) error) error {
+			return i.d.fs.KeptContents(l.Volume(), func(c ipld.Content) error { return fn(c.Root.CID) })
+		},
 	}
 	write := backup.Write
 	if q.Repair {

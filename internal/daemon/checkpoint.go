@@ -176,7 +176,7 @@ func (i *ident) newest() (checkpointBody, error) {
 	return b, nil
 }
 
-// keepCheckpoints yields the roots of the newest checkpoints.
+// keepCheckpoints yields the roots of the newest checkpoints, and of those that logs keep in the place of frames.
 func (d *daemon) keepCheckpoints(yield func(ipld.CID) error) error {
 	for _, i := range d.all() {
 		b, err := i.newest()
@@ -186,6 +186,17 @@ func (d *daemon) keepCheckpoints(yield func(ipld.CID) error) error {
 		for _, v := range b.Volumes {
 			if err := yield(v.Root); err != nil {
 				return err
+			}
+		}
+		for _, l := range i.allLogs() {
+			kept, err := l.Kept()
+			if err != nil {
+				return err
+			}
+			for _, k := range kept {
+				if err := yield(k.Table.Link.CID); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -78,7 +78,7 @@ func Run(ctx context.Context, o Options) error {
 
 func newDaemon(o Options) *daemon {
 	d := &daemon{opts: o, log: o.Logger, started: time.Now()}
-	d.tidier.d, d.tidier.left = d, historyLeft
+	d.tidier.d, d.tidier.left, d.tidier.now = d, historyLeft, time.Now
 	d.tidier.space = func() store.Space { return d.fs.Space() }
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)

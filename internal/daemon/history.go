@@ -94,6 +94,11 @@ func (d *daemon) sources(only control.VolumeID) ([]*source, error) {
 func (d *daemon) past(ctx context.Context, s *source, t *teller, last int) ([]control.LogEntry, error) {
 	var list []control.LogEntry
 	if last <= 0 {
+		if since, err := logSince(s.log); err != nil {
+			return nil, err
+		} else if since != nil {
+			list = append(list, control.LogEntry{Time: *since, Who: "-", What: "compacted", Path: s.label, Volume: control.VolumeID(s.id.String())})
+		}
 		err := s.log.Entries(eventlog.Position{}, func(e eventlog.Entry) bool {
 			if t == nil || t.knows(e) {
 				list = append(list, d.describe(s, e)...)

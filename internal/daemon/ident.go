@@ -36,6 +36,8 @@ type ident struct {
 	memo      memo
 	compactor compactor
 
+	shortening sync.RWMutex // who lets frames go has it alone, who copies them shares it; before mu
+
 	mu   sync.Mutex
 	open map[identity.VolumeID]fs.Opened
 }

@@ -222,6 +222,11 @@ func (r *recovery) restoreBlocks(ctx context.Context) error {
 
 func (r *recovery) restoreLogs(ctx context.Context) error {
 	r.logs, r.clocks = map[identity.VolumeID]*eventlog.Log{}, map[*eventlog.Log]*replayClock{}
+	for _, o := range r.from.Origins() {
+		if err := r.restoreOrigin(o); err != nil {
+			return err
+		}
+	}
 	blocks, total := r.res.Bytes, r.from.LogBytes()
 	err := r.from.RestoreLogs(ctx, r.openLog, r.turnClock, r.fault, func(p backup.Progress) {
 		r.res.Frames, r.res.Bytes = p.Frames, blocks+p.Bytes
@@ -282,13 +287,44 @@ func (r *recovery) kept(c ipld.Content) (bool, error) {
 	return here || slices.Contains(r.from.Lacking(), c.Root.CID), err
 }
 
-func (r *recovery) openLog(v identity.VolumeID) (*eventlog.Log, error) {
-	clock := &replayClock{at: time.Unix(0, 0)}
-	l, err := eventlog.Open(eventlog.Options{
+// restoreOrigin begins a log with a checkpoint, and opens it: the frames before it are not in the backup, or not all.
+func (r *recovery) restoreOrigin(is backup.Origin) error {
+	k, history, err := openOrigin(r.keys.VolumeKeys(is.Volume), is)
+	if err == nil {
+		err = eventlog.Restore(r.options(is.Volume, nil), r.d.blocks, k, &history)
+	}
+	if errors.Is(err, eventlog.ErrNotEmpty) { // a recovery that was interrupted came further
+		err = nil
+	}
+	if errors.Is(err, ipld.ErrDamaged) || errors.Is(err, ipld.ErrNotFound) {
+		return r.fault(backup.Fault{File: "volume " + is.Volume.String(), What: err.Error()})
+	}
+	if err != nil {
+		return err
+	}
+	_, err = r.open(is.Volume, k.Until.When())
+	return err
+}
+
+func (r *recovery) options(v identity.VolumeID, now func() time.Time) eventlog.Options {
+	return eventlog.Options{
 		Store: r.d.st, Volume: v, Feed: eventlog.Feed{Volume: v, Device: r.keys.Device(), Incarnation: r.keys.Incarnation()},
 		Sign: r.keys.Sign, Keys: r.keys.VolumeKeys(v), Member: r.members.Allows, Reducer: tree.New(), Rand: rand.Reader,
-		Now: clock.now, Logger: r.d.log,
-	})
+		Now: now, Logger: r.d.log,
+	}
+}
+
+func (r *recovery) openLog(v identity.VolumeID) (*eventlog.Log, error) {
+	if l := r.logs[v]; l != nil {
+		return l, nil
+	}
+	return r.open(v, time.Unix(0, 0))
+}
+
+// open opens a log whose clock shows a time.
+func (r *recovery) open(v identity.VolumeID, at time.Time) (*eventlog.Log, error) {
+	clock := &replayClock{at: at}
+	l, err := eventlog.Open(r.options(v, clock.now))
 	if err == nil {
 		r.logs[v], r.clocks[l] = l, clock
 	}

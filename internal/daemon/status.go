@@ -35,6 +35,9 @@ func (d *daemon) status() (control.Status, error) {
 		if i, err := d.named(v.Identity); err == nil {
 			if l, ok := i.log(v.ID); ok {
 				cv.Events = events(l.Stats())
+				if cv.LogSince, err = logSince(l); err != nil {
+					return s, err
+				}
 			}
 		}
 		s.Files += cv.Files

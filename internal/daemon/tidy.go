@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/internal/control"
 	"github.com/rhizome-fs/rhizome/internal/store"
 )
@@ -18,6 +19,7 @@ const (
 	// tidyGrowth is how much the segments must have grown since the last time to be worth another.
 	tidyGrowth  = 32 << 20
 	tidyAnyway  = 24 * time.Hour // so old history goes even if nothing new comes
+	tidySoon    = time.Hour      // and on a machine that never runs for a day, so long after a start
 	segmentsDir = "segments"
 
 	// So many times as long as they work retention and a checkpoint rest while programs call. Nobody waits for a checkpoint.
@@ -34,6 +36,7 @@ type tidier struct {
 	d     *daemon
 	left  []time.Duration    // historyLeft, but in tests
 	space func() store.Space // of the store's disk
+	now   func() time.Time   // time.Now, but in tests
 	mu    sync.Mutex         // one run at a time
 	hurry atomic.Int32       // how many persons wait for one
 	calls atomic.Uint64
@@ -46,7 +49,7 @@ type tidier struct {
 // believed.
 func (t *tidier) run(ctx context.Context) error {
 	var size int64 // of the segments when they were last collected
-	last := time.Now()
+	last := time.Now().Add(tidySoon - tidyAnyway)
 	var looked, made time.Time
 	clock := belief{d: t.d, now: time.Now}
 	for sleep(ctx, lookEvery) {
@@ -84,11 +87,14 @@ func (t *tidier) run(ctx context.Context) error {
 	return nil
 }
 
+// gone reports whether anything went that retention keeps no longer.
+func gone(did control.GCAnswer) bool { return did.Versions > 0 || did.Records > 0 || did.Frames > 0 }
+
 func (t *tidier) tell(did control.GCAnswer, err error) {
 	if err != nil {
 		t.d.log.Error("collect garbage", "err", err)
-	} else if did.Freed > 0 || did.Versions > 0 || did.Records > 0 {
-		t.d.log.Info("collected garbage", "bytes", did.Freed, "versions", did.Versions, "records", did.Records)
+	} else if did.Freed > 0 || gone(did) {
+		t.d.log.Info("collected garbage", "bytes", did.Freed, "versions", did.Versions, "records", did.Records, "frames", did.Frames)
 	}
 }
 
@@ -103,14 +109,14 @@ func (t *tidier) makeRoom(ctx context.Context) {
 	for n, left := range t.left {
 		floor := time.Now().Add(-left)
 		did, err := t.retire(ctx, floor, false)
-		if err == nil && (n == 0 || did.Versions > 0 || did.Records > 0) {
+		if err == nil && (n == 0 || gone(did)) {
 			did, err = t.collect(ctx, did, t.d.fs.CollectHard)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		t.tell(did, err)
-		if did.Versions > 0 || did.Records > 0 {
+		if gone(did) {
 			t.d.log.Warn("the disk is nearly full: history is given up", "before", floor)
 			t.said.Lock()
 			t.floor = floor
@@ -150,6 +156,15 @@ func (t *tidier) retire(ctx context.Context, floor time.Time, dry bool) (a contr
 	p := t.newPacer(ctx, retireRests)
 	r, err := t.d.fs.Retire(floor, dry, p.rest)
 	a.Versions, a.VersionBytes, a.Records, a.RecordBytes = r.Versions, r.Bytes, r.History.Facts, r.History.Bytes
+	for _, i := range t.d.all() {
+		if err != nil {
+			break
+		}
+		var s eventlog.Shortened
+		s, err = i.shorten(ctx, t.now(), floor, dry, p.rest)
+		a.Frames += s.Frames
+		a.FrameBytes += s.Bytes
+	}
 	if err != nil {
 		return a, fmt.Errorf("retention: %w", err)
 	}

@@ -169,6 +169,9 @@ func (v *verifier) identities() error {
 	applied := map[identity.DeviceID]eventlog.Index{}
 	for _, id := range vols {
 		look := eventlog.Look{DB: v.db, Volume: id, Name: v.nameOf(id), Reducer: tree.New(), Report: v.r, Fix: v.fix, Frames: v.frames}
+		if v.blocks != nil {
+			look.Blocks = v.blocks
+		}
 		if d, ok := look.Device(); ok && members[d] != nil {
 			look.Member = members[d].Allows
 			applied[d] = max(applied[d], look.Index())
@@ -230,6 +233,9 @@ func (v *verifier) volume(look eventlog.Look) error {
 	vol := fs.VolumeLook{Look: look, FS: v.fs, Home: v.home, Contents: v.contents, AtRest: !v.mounted, Boot: bootID()}
 	if err := vol.Verify(v.ctx); err != nil {
 		return v.unreadable(report.State, look.Name, err)
+	}
+	if err := v.checkpoints(look); err != nil {
+		return err
 	}
 	if v.deep && look.Keys != nil {
 		err := v.st.Scratch(func(db *pebble.DB) error { return look.Replay(db) })
