@@ -30,7 +30,8 @@ const (
 	ModeType    = 0o170000
 )
 
-func typeBits(k tree.Kind) uint32 {
+// ModeOf returns the type bits of a kind of file.
+func ModeOf(k tree.Kind) uint32 {
 	switch k {
 	case tree.Dir, tree.Graft:
 		return ModeDir
@@ -71,7 +72,7 @@ func (v *Volume) attrOf(ino *tree.Inode, st uint64) Attr {
 	a := Attr{
 		Ino:   st,
 		Size:  ino.Size(),
-		Mode:  ino.Mode&0o7777 | typeBits(ino.Kind),
+		Mode:  ino.Mode&0o7777 | ModeOf(ino.Kind),
 		Nlink: ino.Nlink,
 		UID:   v.fs.uidOf(ino.UID),
 		GID:   v.fs.gidOf(ino.GID),

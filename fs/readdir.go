@@ -109,7 +109,7 @@ func (v *Volume) entriesIn(
 		}
 		if want == nil || want(name) {
 			list = append(list, DirEntry{
-				Cookie: c, Name: slices.Clone(name), Mode: typeBits(d.Kind),
+				Cookie: c, Name: slices.Clone(name), Mode: ModeOf(d.Kind),
 				place: place{vol: v, local: local, dirent: d},
 			})
 		}

@@ -76,6 +76,15 @@ func TestExport(t *testing.T) {
 		!strings.HasPrefix(string(readFile(t, key)), res.Root+".") {
 		t.Errorf("%+v", res)
 	}
+	if got := r.rhizome("unpack", out("sealed.car"), "--key-file", key, "--dir", out("unpacked")); got.code != 0 {
+		t.Errorf("unpack: %s", got.stderr)
+	}
+	wantPicture(t, pictureOf(t, out("unpacked")), pictureOf(t, notes))
+	other := export(filepath.Join(notes, "large"), "-o", out("other.car"))
+	write(t, out("otherkey"), []byte(other.Link))
+	if got := r.rhizome("unpack", out("sealed.car"), "--key-file", out("otherkey"), "--dir", out("x")); got.code != 2 {
+		t.Errorf("with the link of another file: %d %s", got.code, got.stderr)
+	}
 	wantMode(t, key, 0o600)
 	wantMode(t, out("sealed.car"), 0o600)
 

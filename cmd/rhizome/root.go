@@ -40,7 +40,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newMount(a), newUnmount(a), newStatus(a), newLog(a), newIdentity(a),
 		newHistory(a), newRestore(a), newUndo(a), newDiff(a),
-		newSnapshot(a), newRetention(a), newGC(a), newBackup(a), newRecover(a), newExport(a),
+		newSnapshot(a), newRetention(a), newGC(a), newBackup(a), newRecover(a), newExport(a), newUnpack(a),
 		newDoctor(a), newVerify(a), newService(a), newVersion(a),
 	)
 	return root

@@ -6,11 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rhizome-fs/rhizome/fs"
+	"github.com/rhizome-fs/rhizome/fs/tree"
+	"github.com/rhizome-fs/rhizome/ipld"
 )
 
 // ErrNotEmpty says that an export would go to a directory that has something in it.
@@ -22,7 +23,28 @@ const copyBytes = 1 << 20
 // Dir copies the tree to a directory, which is made, or is empty: what the tree is of, if that is a directory, or else the one file in it.
 // Modes, times, attributes, hard links, symlinks and holes are kept, owners if root does it. done is told of each
 // name and of all bytes, those of holes too; missed is told what could not be copied, or not all of it: the rest is.
-func Dir(t *Tree, dir string, done func(Count), missed func(path string, err error)) (err error) {
+func Dir(t *Tree, dir string, done func(Count), missed func(path string, err error)) error {
+	return copyTo(t, t.root, dir, done, missed)
+}
+
+// A source is a tree that is copied.
+type source interface {
+	// children calls fn for what is in a directory. A node is good during the call.
+	children(dir Node, fn func(Node) error) error
+	// open opens a file for the time of fn.
+	open(n Node, fn func(content) error) error
+	// describe returns what a node has besides: where a symlink leads, and attributes.
+	describe(n Node) (target []byte, attributes []tree.Xattr, err error)
+}
+
+// A content is the bytes of a file.
+type content interface {
+	io.ReaderAt
+	// Extent tells what is at off, which lies before the end: data, or a hole; and where that run ends.
+	Extent(off int64) (end int64, data bool, err error)
+}
+
+func copyTo(t source, top Node, dir string, done func(Count), missed func(path string, err error)) (err error) {
 	if names, err := os.ReadDir(dir); err == nil && len(names) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("export to %s: %w", dir, ErrNotEmpty)
 	}
@@ -40,12 +62,12 @@ func Dir(t *Tree, dir string, done func(Count), missed func(path string, err err
 		return err
 	}
 	defer root.Close()
-	c := &copying{t: t, root: root, links: map[uint64]string{}, done: done, missed: missed, buf: make([]byte, copyBytes)}
-	if t.root.isDir() {
+	c := &copying{t: t, root: root, links: map[tree.FileID]string{}, done: done, missed: missed, buf: make([]byte, copyBytes)}
+	if top.isDir() {
 		done(Count{Files: 1})
-		err = c.inside(root, t.root, "")
+		err = c.inside(root, top, "")
 	} else {
-		err = c.node(root, t.root, t.root.Name)
+		err = c.node(root, top, top.Name)
 	}
 	if err != nil {
 		return err
@@ -80,9 +102,9 @@ func removeAll(dir string) error {
 
 // A copying is one call of Dir.
 type copying struct {
-	t      *Tree
+	t      source
 	root   *os.File
-	links  map[uint64]string // where the first name of a file with several is, by its number
+	links  map[tree.FileID]string // where the first name of a file is that may have several
 	done   func(Count)
 	missed func(string, error)
 	buf    []byte
@@ -108,8 +130,8 @@ func join(path, name string) string {
 func (c *copying) node(to *os.File, n Node, path string) error {
 	c.done(Count{Files: 1})
 	at := int(to.Fd())
-	several := !n.isDir() && n.Attr.Nlink > 1
-	if first, ok := c.links[n.Attr.Ino]; several && ok {
+	several := !n.isDir() && n.file != tree.FileID{}
+	if first, ok := c.links[n.file]; several && ok {
 		if err := unix.Linkat(int(c.root.Fd()), first, at, n.Name, 0); err == nil {
 			return nil
 		} // else it becomes a file of its own
@@ -118,7 +140,7 @@ func (c *copying) node(to *os.File, n Node, path string) error {
 		return err
 	}
 	if several {
-		c.links[n.Attr.Ino] = path
+		c.links[n.file] = path
 	}
 	return nil
 }
@@ -144,7 +166,7 @@ func (c *copying) make(at int, n Node, path string) error {
 	case fs.ModeRegular:
 		return c.regular(at, n, path)
 	case fs.ModeSymlink:
-		target, err := c.t.fs.Readlink(n.ID)
+		target, _, err := c.t.describe(n)
 		if err == nil {
 			err = unix.Symlinkat(string(target), at, n.Name)
 		}
@@ -172,8 +194,8 @@ func (c *copying) regular(at int, n Node, path string) error {
 	}
 	to := os.NewFile(uintptr(fd), path)
 	defer to.Close()
-	err = c.t.open(n, func(r io.ReaderAt) error { return c.bytes(to, r, n) })
-	if errors.Is(err, fs.ErrDamaged) {
+	err = c.t.open(n, func(r content) error { return c.bytes(to, r, n) })
+	if errors.Is(err, fs.ErrDamaged) || errors.Is(err, ipld.ErrNotFound) || errors.Is(err, ipld.ErrDamaged) {
 		c.missed(path, err)
 		return unix.Unlinkat(at, n.Name, 0)
 	}
@@ -184,22 +206,18 @@ func (c *copying) regular(at int, n Node, path string) error {
 }
 
 // bytes copies what is no hole.
-func (c *copying) bytes(to *os.File, r io.ReaderAt, n Node) error {
+func (c *copying) bytes(to *os.File, r content, n Node) error {
 	for off := int64(0); off < n.Attr.Size; {
-		from, err := c.t.fs.SeekData(n.ID, off)
-		if errors.Is(err, fs.ErrNoData) {
-			c.done(Count{Bytes: n.Attr.Size - off})
-			break
-		}
+		end, data, err := r.Extent(off)
 		if err != nil {
 			return err
 		}
-		end, err := c.t.fs.SeekHole(n.ID, from)
-		if err != nil {
-			return err
+		if !data {
+			c.done(Count{Bytes: end - off})
+			off = end
+			continue
 		}
-		c.done(Count{Bytes: from - off})
-		for off = from; off < end; {
+		for off < end {
 			part := c.buf[:min(int64(len(c.buf)), end-off)]
 			if k, err := r.ReadAt(part, off); k < len(part) {
 				return err
@@ -240,20 +258,13 @@ func (c *copying) attributes(open *os.File, at int, name string, n Node, path st
 
 // xattrs sets extended attributes. What the target's file system or user may not have is missed.
 func (c *copying) xattrs(open *os.File, n Node, path string) error {
-	names, err := c.t.fs.ListXattr(n.ID)
+	_, attributes, err := c.t.describe(n)
 	if err != nil {
 		return fmt.Errorf("attributes of %q: %w", path, err)
 	}
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
-		if name == "" {
-			continue
-		}
-		val, err := c.t.fs.GetXattr(n.ID, name)
-		if err != nil {
-			return fmt.Errorf("attribute %q of %q: %w", name, path, err)
-		}
-		if err := unix.Fsetxattr(int(open.Fd()), name, val, 0); err != nil {
-			c.missed(path, fmt.Errorf("its attribute %s: %w", name, err))
+	for _, a := range attributes {
+		if err := unix.Fsetxattr(int(open.Fd()), string(a.Name), a.Val, 0); err != nil {
+			c.missed(path, fmt.Errorf("its attribute %s: %w", a.Name, err))
 		}
 	}
 	return nil

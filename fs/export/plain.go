@@ -113,5 +113,5 @@ func (s *plainSource) Find(dir uint64, name string, fn func(unixfs.Entry) error)
 
 // Open implements unixfs.Source.
 func (s *plainSource) Open(file uint64, fn func(io.ReaderAt) error) error {
-	return s.open(s.nodes[file], fn)
+	return s.open(s.nodes[file], func(r content) error { return fn(r) })
 }

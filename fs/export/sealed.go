@@ -30,10 +30,10 @@ var ErrVolumes = errors.New("a sealed export is of one volume, and there are oth
 
 // SealedResult says what a sealed export holds.
 type SealedResult struct {
-	Link   ipld.Link // of the root: who has it reads all, and nobody else anything
-	Files  uint64    // names, at all depths
-	Bytes  uint64    // of contents
-	Lost   int       // blocks that are not here any more, or damaged
+	Link  ipld.Link // of the root: who has it reads all, and nobody else anything
+	Files uint64    // names, at all depths
+	Bytes uint64    // of contents
+	Lost  int       // blocks that are not here any more, or damaged
 }
 
 // Sealed writes a snapshot (see package snapshot) of what the source names to file, as a CARv1 file of sealed blocks: depth first,

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/rhizome-fs/rhizome/fs"
+	"github.com/rhizome-fs/rhizome/fs/snapshot"
+	"github.com/rhizome-fs/rhizome/fs/tree"
 )
 
 // A Tree is a file or directory as it was at one moment, with all that is below it.
@@ -20,9 +23,11 @@ type Tree struct {
 
 // A Node is a file of a Tree.
 type Node struct {
-	ID   fs.NodeID
-	Name string // in its directory
-	Attr fs.Attr
+	ID     fs.NodeID
+	Name   string // in its directory
+	Attr   fs.Attr
+	file   tree.FileID     // nodes with one, that is not zero, are one file
+	sealed *snapshot.Inode // of a tree that is read from its sealed blocks
 }
 
 func (n Node) isDir() bool { return n.Attr.Mode&fs.ModeType == fs.ModeDir }
@@ -99,7 +104,7 @@ func (t *Tree) children(dir Node, fn func(Node) error) error {
 			if !ok {
 				return fmt.Errorf("%q in %q: %w", d.Name, dir.Name, fs.ErrNotExist)
 			}
-			err := fn(Node{ID: e.Node, Name: string(d.Name), Attr: e.Attr})
+			err := fn(Node{ID: e.Node, Name: string(d.Name), Attr: e.Attr, file: sameFile(e.Attr)})
 			t.fs.Forget(e.Node, 1)
 			if err != nil {
 				return err
@@ -109,8 +114,8 @@ func (t *Tree) children(dir Node, fn func(Node) error) error {
 	}
 }
 
-// open opens a file for the time of fn.
-func (t *Tree) open(n Node, fn func(io.ReaderAt) error) error {
+// open implements source.
+func (t *Tree) open(n Node, fn func(content) error) error {
 	if err := t.fs.Open(n.ID, false, false); err != nil {
 		return fmt.Errorf("open %q: %w", n.Name, err)
 	}
@@ -118,10 +123,54 @@ func (t *Tree) open(n Node, fn func(io.ReaderAt) error) error {
 	return fn(reader{t, n})
 }
 
+// describe implements source.
+func (t *Tree) describe(n Node) (target []byte, attributes []tree.Xattr, err error) {
+	if n.Attr.Mode&fs.ModeType == fs.ModeSymlink {
+		target, err = t.fs.Readlink(n.ID)
+		return target, nil, err
+	}
+	names, err := t.fs.ListXattr(n.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+		if name == "" {
+			continue
+		}
+		val, err := t.fs.GetXattr(n.ID, name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("attribute %q: %w", name, err)
+		}
+		attributes = append(attributes, tree.Xattr{Name: []byte(name), Val: val})
+	}
+	return nil, attributes, nil
+}
+
+// sameFile tells a file with several names by its number.
+func sameFile(a fs.Attr) (id tree.FileID) {
+	if a.Nlink > 1 {
+		binary.BigEndian.PutUint64(id[:], a.Ino)
+	}
+	return id
+}
+
 // A reader reads an open file.
 type reader struct {
 	t *Tree
 	n Node
+}
+
+// Extent implements content.
+func (r reader) Extent(off int64) (end int64, data bool, err error) {
+	from, err := r.t.fs.SeekData(r.n.ID, off)
+	if errors.Is(err, fs.ErrNoData) {
+		return r.n.Attr.Size, false, nil
+	}
+	if err != nil || from > off {
+		return from, false, err
+	}
+	end, err = r.t.fs.SeekHole(r.n.ID, off)
+	return end, true, err
 }
 
 // ReadAt implements io.ReaderAt.

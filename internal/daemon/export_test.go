@@ -112,6 +112,7 @@ func TestSealedExport(t *testing.T) {
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 3 {
 		t.Errorf("%v %v", names, err)
 	}
+	wantUnpacked(t, res, first, dir)
 	refused := control.ExportRequest{Path: "/mnt/me", File: control.Name(filepath.Join(dir, "x")), Sealed: true}
 	if err := d.export(t.Context(), "/mnt", refused, func(control.ExportEvent) error { return nil }); control.CodeOf(err) != control.Usage ||
 		!strings.Contains(err.Error(), "mail, notes") {
@@ -120,6 +121,41 @@ func TestSealedExport(t *testing.T) {
 	q := control.ExportRequest{Path: "/mnt/me/notes/nothing", File: control.Name(filepath.Join(dir, "x")), Sealed: true}
 	if err := d.export(t.Context(), "/mnt", q, nil); control.CodeOf(err) != control.NotFound {
 		t.Errorf("%v", err)
+	}
+}
+
+// wantUnpacked fails unless a file is unpacked with its link, and refused, without leaving anything, when a bit of it is another one.
+func wantUnpacked(t testing.TB, res control.ExportResult, file, dir string) {
+	t.Helper()
+	tell := func(control.Progress) {}
+	to := filepath.Join(dir, "unpacked")
+	got, err := Unpack(t.Context(), file, res.Link, to, tell)
+	if err != nil || got.MissedCount > 0 || got.Bytes != res.Bytes {
+		t.Errorf("%+v %v", got, err)
+	}
+	if b := read(t, filepath.Join(to, "file 29")); !bytes.Equal(b, bytes.Repeat([]byte{29}, 29*29*100)) {
+		t.Errorf("file 29 has %d bytes", len(b))
+	}
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	whole := read(t, file)
+	bad := filepath.Join(dir, "bad")
+	for _, at := range []int{3, 70, len(whole) / 2, len(whole) - 1} {
+		b := bytes.Clone(whole)
+		b[at] ^= 4
+		if err := os.WriteFile(bad, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Unpack(t.Context(), bad, res.Link, to, tell); err == nil {
+			t.Errorf("a bit of byte %d of %d is another one, and nothing was said", at, len(b))
+		}
+		if _, err := os.Stat(to); err == nil {
+			t.Error("something is left")
+		}
+	}
+	if err := os.Remove(bad); err != nil {
+		t.Fatal(err)
 	}
 }
 
