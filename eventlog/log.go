@@ -36,6 +36,7 @@ type Options struct {
 type Log struct {
 	store   *store.Store
 	volume  identity.VolumeID
+	own     identity.DeviceID // this device
 	ks      keyspace
 	keys    *identity.VolumeKeys
 	sign    func([]byte) [64]byte
@@ -79,7 +80,7 @@ type Log struct {
 // Open opens a volume's log, and makes it if it is not there. It reads marks, not events.
 func Open(o Options) (*Log, error) {
 	l := &Log{
-		store: o.Store, volume: o.Volume, ks: newKeyspace(o.Volume),
+		store: o.Store, volume: o.Volume, own: o.Feed.Device, ks: newKeyspace(o.Volume),
 		keys: o.Keys, sign: o.Sign, member: o.Member, reducer: o.Reducer, rand: o.Rand, logger: o.Logger,
 		feed: o.Feed, packer: newPacker(), few: fewEvents, now: o.Now,
 	}

@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -206,74 +205,4 @@ func (l *Log) Since() Moment {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.time.since()
-}
-
-// A fact says what stood behind a key of the state until a moment. Its key is the state's key, escaped so that facts are in the
-// order of the keys of the state, and the moment.
-func appendFactKey(b []byte, k keyspace, key []byte, m Moment) []byte {
-	return appendMoment(append(appendFactsOf(b, k, key), 0, 0), m)
-}
-
-// appendFactsOf appends what the facts of all keys that begin with key begin with.
-func appendFactsOf(b []byte, k keyspace, key []byte) []byte {
-	b = append(append(b, k.prefix...), kindFact)
-	for {
-		i := bytes.IndexByte(key, 0)
-		if i < 0 {
-			return append(b, key...)
-		}
-		b = append(append(b, key[:i]...), 0, 0xff)
-		key = key[i+1:]
-	}
-}
-
-// appendBehindFacts appends the first key behind the facts of one key.
-func appendBehindFacts(b []byte, k keyspace, key []byte) []byte {
-	return append(appendFactsOf(b, k, key), 0, 1)
-}
-
-// splitFactKey returns the key of the state, appended to b, and the moment of the key of a fact, without what stands before
-// the escaped key.
-func splitFactKey(b, fact []byte) (key []byte, m Moment, err error) {
-	n := len(fact) - momentLen - 2
-	if n < 0 || fact[n] != 0 || fact[n+1] != 0 {
-		return nil, Moment{}, fmt.Errorf("fact %x: %w", fact, errShort)
-	}
-	m = readMoment(fact[n+2:])
-	for rest := fact[:n]; ; {
-		i := bytes.IndexByte(rest, 0)
-		if i < 0 {
-			return append(b, rest...), m, nil
-		}
-		if i+1 == len(rest) || rest[i+1] != 0xff {
-			return nil, Moment{}, fmt.Errorf("fact %x: %w", fact, errShort)
-		}
-		b = append(b, rest[:i+1]...)
-		rest = rest[i+2:]
-	}
-}
-
-// putFact adds to b that key had a value, or none if not ok, until m.
-func putFact(b *pebble.Batch, scratch []byte, k keyspace, key []byte, m Moment, val []byte, ok bool) []byte {
-	scratch = appendFactKey(scratch[:0], k, key, m)
-	n := 0
-	if ok {
-		n = 1 + len(val)
-	}
-	op := b.SetDeferred(len(scratch), n)
-	copy(op.Key, scratch)
-	if ok {
-		op.Value[0] = 1
-		copy(op.Value[1:], val)
-	}
-	_ = op.Finish() // fails on indexed batches only
-	return scratch
-}
-
-// factValue reads what putFact wrote.
-func factValue(rec []byte) (val []byte, ok bool) {
-	if len(rec) == 0 {
-		return nil, false
-	}
-	return rec[1:], true
 }

@@ -26,6 +26,7 @@ type cell struct {
 	out         bool   // it is in a batch as it is now
 	unit        uint32 // the last unit that touched the cell, and what it did:
 	read, wrote bool
+	author      uint16 // who changed it, in a rebase: see past
 	before      []byte
 	beforeOK    bool
 }

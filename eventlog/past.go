@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/rhizome-fs/rhizome/identity"
 )
 
 // At runs fn on the state as it was just after moment m, of what the reducer remembers. Nothing is replayed, whatever has happened since: a
@@ -26,9 +27,8 @@ func (l *Log) At(m Moment, fn func(r Reader)) error {
 	return err
 }
 
-// Former calls fn for what stood behind key before each change of it, newest first, until fn returns false: what it had until a
-// moment, and whether it had anything. History begins at Since. val is valid during the call only.
-func (l *Log) Former(key []byte, fn func(until Moment, val []byte, ok bool) bool) error {
+// Former calls fn for what stood behind key before each change of it, newest first, until fn returns false. History begins at Since.
+func (l *Log) Former(key []byte, fn func(f Fact) bool) error {
 	it, err := l.db().NewIter(&pebble.IterOptions{
 		LowerBound: append(appendFactsOf(nil, l.ks, key), 0, 0), UpperBound: appendBehindFacts(nil, l.ks, key),
 	})
@@ -40,9 +40,13 @@ func (l *Log) Former(key []byte, fn func(until Moment, val []byte, ok bool) bool
 		if rec, err = it.ValueAndErr(); err != nil {
 			break
 		}
+		var f Fact
+		if f, err = parseFact(rec, l.own); err != nil {
+			break
+		}
 		k := it.Key()
-		val, was := factValue(rec)
-		if !fn(readMoment(k[len(k)-momentLen:]), val, was) {
+		f.Until = readMoment(k[len(k)-momentLen:])
+		if !fn(f) {
 			break
 		}
 	}
@@ -92,8 +96,9 @@ func (r *pastReader) Get(key []byte) ([]byte, bool) {
 				r.keep(err)
 				return nil, false
 			}
-			val, ok := factValue(rec)
-			return bytes.Clone(val), ok
+			f, err := parseFact(rec, identity.DeviceID{})
+			r.keep(err)
+			return bytes.Clone(f.Val), f.Had
 		}
 	}
 	r.keep(r.facts.Error())
@@ -204,8 +209,12 @@ func (s *factScan) settle(at bool) {
 		s.key = key
 		if m.Compare(s.at) > 0 {
 			rec, err := s.it.ValueAndErr()
+			if err == nil {
+				var f Fact
+				f, err = parseFact(rec, identity.DeviceID{})
+				s.val, s.had = f.Val, f.Had
+			}
 			s.err, s.ok = err, err == nil
-			s.val, s.had = factValue(rec)
 			return
 		}
 		s.buf = appendFactKey(s.buf[:0], s.ks, key, s.at.next())
@@ -215,9 +224,8 @@ func (s *factScan) settle(at bool) {
 
 func (s *factScan) close() error { return errors.Join(s.err, s.it.Close()) }
 
-// FormerBelow is Former for all keys that begin with prefix: in the order of the keys, and of each oldest first. The slices are valid during
-// the call only.
-func (l *Log) FormerBelow(prefix []byte, fn func(key []byte, until Moment, val []byte, ok bool) bool) error {
+// FormerBelow is Former for all keys that begin with prefix: in the order of the keys, and of each oldest first. key is valid during the call only.
+func (l *Log) FormerBelow(prefix []byte, fn func(key []byte, f Fact) bool) error {
 	from := appendFactsOf(nil, l.ks, prefix)
 	it, err := l.db().NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(from)})
 	if err != nil {
@@ -233,8 +241,11 @@ func (l *Log) FormerBelow(prefix []byte, fn func(key []byte, until Moment, val [
 		if key, m, err = splitFactKey(key[:0], it.Key()[len(l.ks.prefix)+1:]); err != nil {
 			break
 		}
-		val, was := factValue(rec)
-		if !fn(key, m, val, was) {
+		var f Fact
+		if f, err = parseFact(rec, l.own); err != nil {
+			break
+		}
+		if f.Until = m; !fn(key, f) {
 			break
 		}
 	}

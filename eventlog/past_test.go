@@ -121,14 +121,14 @@ func pastOnce(t *testing.T, seed uint64) {
 func (r *replica) sameFacts(t *testing.T) {
 	t.Helper()
 	facts := map[string][]string{}
-	fact := func(until Moment, val []byte, ok bool) string { return fmt.Sprintf("%v %t %x", until, ok, val) }
+	fact := func(f Fact) string { return fmt.Sprint(f) }
 	last := []byte{}
-	err := r.FormerBelow(nil, func(key []byte, until Moment, val []byte, ok bool) bool {
+	err := r.FormerBelow(nil, func(key []byte, f Fact) bool {
 		if bytes.Compare(last, key) > 0 {
 			t.Fatalf("key %x comes after %x", key, last)
 		}
 		last = bytes.Clone(key)
-		facts[string(key)] = append(facts[string(key)], fact(until, val, ok))
+		facts[string(key)] = append(facts[string(key)], fact(f))
 		return true
 	})
 	if err != nil || len(facts) == 0 {
@@ -136,9 +136,9 @@ func (r *replica) sameFacts(t *testing.T) {
 	}
 	for key, want := range facts {
 		n := len(want)
-		if err := r.Former([]byte(key), func(until Moment, val []byte, ok bool) bool {
+		if err := r.Former([]byte(key), func(f Fact) bool {
 			n--
-			return n >= 0 && fact(until, val, ok) == want[n]
+			return n >= 0 && fact(f) == want[n]
 		}); err != nil || n != 0 {
 			t.Fatalf("key %x: Former and FormerBelow differ at %d: %v", key, n, err)
 		}
@@ -213,8 +213,8 @@ func TestFormer(t *testing.T) {
 		r.append(t, event(opDel, 7))
 	}
 	var got []string
-	err := r.Former(registerKey(7), func(until Moment, val []byte, ok bool) bool {
-		got = append(got, fmt.Sprintf("%d %x %t", until.Time/1e9-1000, val, ok))
+	err := r.Former(registerKey(7), func(f Fact) bool {
+		got = append(got, fmt.Sprintf("%d %x %t", f.Until.Time/1e9-1000, f.Val, f.Had))
 		return true
 	})
 	if err != nil {

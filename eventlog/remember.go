@@ -1,7 +1,10 @@
 package eventlog
 
 import (
+	"slices"
+
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
@@ -16,6 +19,8 @@ type past struct {
 	batch   *pebble.Batch
 	n       int
 	scratch []byte
+	authors []identity.DeviceID // a cell's author is the number of one of these, from 1
+	cause   uint16              // the author of what came last
 }
 
 // openPast begins the history of a rebase. The caller holds l.mu.
@@ -27,14 +32,51 @@ func (c *change) openPast() *past {
 	return p
 }
 
-func (p *past) put(key, val []byte, ok bool) error {
-	p.scratch = putFact(p.batch, p.scratch, p.l.ks, key, p.moment, val, ok)
+func (p *past) put(c *cell) error {
+	by := c.author
+	if by == 0 {
+		by = p.cause
+	}
+	var other *identity.DeviceID
+	if by > 0 && p.authors[by-1] != p.l.own {
+		other = &p.authors[by-1]
+	}
+	p.scratch = putFact(p.batch, p.scratch, p.l.ks, c.key, p.moment, c.orig, c.origOK, other)
 	if p.n++; p.n%factsAtOnce != 0 {
 		return nil
 	}
 	err := p.flush()
 	p.batch = p.l.db().NewBatch()
 	return err
+}
+
+// credit notes in the cells that a rebase changed who did that: the author of the last unit that had not been applied here before and wrote the key.
+// Where there is none, since the order alone has changed, it is that of the last one that was done again; and of what was done before and
+// comes to nothing now the author is that of what came last: it is the cause.
+func (p *past) credit(o *overlay, units []*unit) {
+	for _, fresh := range []bool{false, true} {
+		for _, u := range units {
+			if !u.redo || (u.before == nil) != fresh {
+				continue
+			}
+			by := p.number(u.author.Device)
+			p.cause = by
+			for _, im := range u.undo.images {
+				if c := o.find(im.key); c != nil {
+					c.author = by
+				}
+			}
+		}
+	}
+}
+
+// number gives a device a number. A rebase has to do with few.
+func (p *past) number(d identity.DeviceID) uint16 {
+	i := slices.Index(p.authors, d)
+	if i < 0 {
+		i, p.authors = len(p.authors), append(p.authors, d)
+	}
+	return uint16(i + 1)
 }
 
 func (p *past) flush() error {
@@ -47,10 +89,11 @@ func (p *past) flush() error {
 
 // remember writes what the rebase makes history: everything that it changes stood there until the moment at which it began. For history it
 // happens then at once, though programs see it when it has ended.
-func (ch *chase) remember(p *past) (err error) {
+func (ch *chase) remember(p *past, units []*unit) (err error) {
+	p.credit(ch.o, units)
 	ch.o.remember(ch.c.l.reducer, func(c *cell) {
 		if err == nil {
-			err = p.put(c.key, c.orig, c.origOK)
+			err = p.put(c)
 		}
 	})
 	if err != nil {
@@ -96,7 +139,7 @@ func (c *change) correctFact(known map[string]bool, m Moment, im image, changed 
 	}
 	known[string(im.key)] = true
 	if changed && c.l.reducer.Remembers(im.key, im.ok) {
-		putFact(c.batch, nil, c.l.ks, im.key, m, im.val, im.ok)
+		putFact(c.batch, nil, c.l.ks, im.key, m, im.val, im.ok, nil)
 	} else {
 		c.batch.Delete(appendFactKey(nil, c.l.ks, im.key, m), nil)
 	}

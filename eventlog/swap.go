@@ -40,7 +40,7 @@ func (c *change) rebase(old, new []*node) (changed [][]byte, err error) {
 		return nil, err
 	}
 	l.measure(newUnits, time.Since(start))
-	if err := ch.remember(past); err != nil {
+	if err := ch.remember(past, newUnits); err != nil {
 		return nil, err
 	}
 	ch.begin(newUnits)

@@ -107,7 +107,7 @@ func (tx *Tx) remember() {
 		l.time.put(tx.batch, l.ks, tx.at)
 	}
 	tx.state.remember(l.reducer, func(c *cell) {
-		tx.record = putFact(tx.batch, tx.record, l.ks, c.key, tx.at, c.orig, c.origOK)
+		tx.record = putFact(tx.batch, tx.record, l.ks, c.key, tx.at, c.orig, c.origOK, nil)
 	})
 }
 

@@ -94,8 +94,8 @@ func (c *logCheck) facts() error {
 		case err != nil:
 			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "%v", err)
 			return nil
-		case len(val) > 0 && val[0] != 1:
-			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is neither a value nor none")
+		case !isFact(val):
+			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is neither a value nor none, or of nobody")
 		case !eras[m.Era]:
 			e, ok := lost[m.Era]
 			if !ok {

@@ -75,12 +75,12 @@ func (v *Volume) lastDirent(dir tree.FileID, name string) (until eventlog.Moment
 	if ok || err != nil {
 		return until, d, ok, err
 	}
-	err = v.log.Former(tree.DirentKey(dir, []byte(name)), func(m eventlog.Moment, val []byte, had bool) bool {
-		if had {
-			d, ok = tree.DirentOf(val)
-			until = m
+	err = v.log.Former(tree.DirentKey(dir, []byte(name)), func(f eventlog.Fact) bool {
+		if f.Had {
+			d, ok = tree.DirentOf(f.Val)
+			until = f.Until
 		}
-		return !had
+		return !f.Had
 	})
 	return until, d, ok, err
 }
@@ -95,9 +95,9 @@ func (v *Volume) beforeNow(path string, d tree.Dirent) (at eventlog.Moment, err 
 		return at, ErrNotExist
 	}
 	var bad error
-	err = v.log.Former(tree.InodeKey(now.ID), func(until eventlog.Moment, val []byte, ok bool) bool {
-		was, is := tree.InodeOf(now.ID, val)
-		if ok && is && was.Nlink > 0 && len(was.Heads) > 0 {
+	err = v.log.Former(tree.InodeKey(now.ID), func(f eventlog.Fact) bool {
+		was, is := tree.InodeOf(now.ID, f.Val)
+		if f.Had && is && was.Nlink > 0 && len(was.Heads) > 0 {
 			var kept, same bool
 			if kept, bad = v.keeps(was.Heads[0].ID); bad == nil && kept {
 				bad = v.view(false, func(r eventlog.Reader) error {
@@ -106,7 +106,7 @@ func (v *Volume) beforeNow(path string, d tree.Dirent) (at eventlog.Moment, err 
 				})
 			}
 			if bad == nil && kept && !same {
-				at = before(until)
+				at = before(f.Until)
 			}
 		}
 		return bad == nil && at == (eventlog.Moment{})
@@ -148,8 +148,8 @@ func (v *Volume) beforeGone(s spot) (at eventlog.Moment, err error) {
 
 // lastChange is when a file last changed.
 func (v *Volume) lastChange(file tree.FileID) (at eventlog.Moment, err error) {
-	err = v.log.Former(tree.InodeKey(file), func(until eventlog.Moment, _ []byte, _ bool) bool {
-		at = until
+	err = v.log.Former(tree.InodeKey(file), func(f eventlog.Fact) bool {
+		at = f.Until
 		return false
 	})
 	return at, err
@@ -170,16 +170,16 @@ func (v *Volume) wholeUntil(dir tree.FileID, end eventlog.Moment) (eventlog.Mome
 		return end, err
 	}
 	var steps []eventlog.Moment // when names were removed from dir, newest first
-	err = v.log.Former(tree.InodeKey(dir), func(until eventlog.Moment, val []byte, ok bool) bool {
-		if until.Compare(end) > 0 {
+	err = v.log.Former(tree.InodeKey(dir), func(f eventlog.Fact) bool {
+		if f.Until.Compare(end) > 0 {
 			return true
 		}
-		was, is := tree.InodeOf(dir, val)
-		removes := ok && is && was.Entries > last.Entries && until.Era == end.Era
+		was, is := tree.InodeOf(dir, f.Val)
+		removes := f.Had && is && was.Entries > last.Entries && f.Until.Era == end.Era
 		if removes {
-			steps, last = append(steps, until), was
+			steps, last = append(steps, f.Until), was
 		}
-		return removes || until == end
+		return removes || f.Until == end
 	})
 	if err != nil {
 		return end, err

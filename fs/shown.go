@@ -65,11 +65,11 @@ func (v *Volume) keeps(id tree.VersionID) (kept bool, err error) {
 
 // statesSince lists what a file has shown since m, the earliest first, up to now.
 func (v *Volume) statesSince(m eventlog.Moment, file tree.FileID) (since []fileState, err error) {
-	err = v.log.Former(tree.InodeKey(file), func(until eventlog.Moment, rec []byte, ok bool) bool {
-		if until.Compare(m) <= 0 {
+	err = v.log.Former(tree.InodeKey(file), func(f eventlog.Fact) bool {
+		if f.Until.Compare(m) <= 0 {
 			return false
 		}
-		if old, isInode := tree.InodeOf(file, rec); ok && isInode {
+		if old, isInode := tree.InodeOf(file, f.Val); f.Had && isInode {
 			since = append(since, fileState{old.Heads, old.Mtime})
 		}
 		return true
