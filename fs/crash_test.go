@@ -288,6 +288,7 @@ func (c *crashRun) survive(disk *vfs.MemFS, d death, from int) {
 	}
 	r.open()
 	defer r.close()
+	r.replays()
 	got := map[string][]byte{}
 	read := func() {
 		r.Helper()
@@ -313,20 +314,22 @@ func (c *crashRun) survive(disk *vfs.MemFS, d death, from int) {
 	c.judge(got, d, from)
 }
 
-// checkpoint makes one of what is committed, and lets go of it.
+// checkpoint keeps one of what is committed, and has the frames go that one of them stands in for.
 func (c *crashRun) checkpoint() {
 	c.Helper()
 	v := c.volume()
-	p, err := v.log.Prefix()
-	if errors.Is(err, eventlog.ErrUnsettled) {
+	_, err := v.log.Keep(context.Background(), c.blocks, v.sealer, c.clock.now(), noPause)
+	if !errors.Is(err, eventlog.ErrUnsettled) {
+		c.must(err)
+	}
+	kept, err := v.log.Kept()
+	c.must(err)
+	if len(kept) == 0 || c.rng.IntN(2) == 0 {
 		return
 	}
+	to := kept[c.rng.IntN(len(kept))].Index
+	_, err = v.log.Shorten(to, c.blocks, false, noPause)
 	c.must(err)
-	defer p.Close()
-	defer c.blocks.Hold()()
-	_, _, err = p.Checkpoint(context.Background(), c.blocks, v.sealer, nil, noPause)
-	c.must(err)
-	c.must(c.blocks.Sync())
 }
 
 func (c *crashRun) judge(got map[string][]byte, d death, from int) {

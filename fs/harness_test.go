@@ -12,11 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/report"
 	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
@@ -127,7 +129,7 @@ func (r *rig) tryOpen() (err error) {
 		return err
 	}
 	r.fs, err = New(Options{
-		Store: r.st, Blocks: r.blocks, UID: testUID, GID: testGID, Device: "laptop", Boot: r.boot, Now: r.clock.now,
+		Store: r.st, Blocks: r.blocks, UID: testUID, GID: testGID, Device: "laptop", Boot: r.boot, Now: r.clock.now, Keep: r.keepKept,
 		Logger: slog.New(slog.NewTextHandler(logTo{r}, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
@@ -152,6 +154,40 @@ func (r *rig) tryOpen() (err error) {
 		r.vol = e.Node
 	}
 	return nil
+}
+
+// keepKept keeps the blocks of the checkpoints that stand in for frames.
+func (r *rig) keepKept(yield func(ipld.CID) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range r.logs {
+		kept, err := o.Log.Kept()
+		if err != nil {
+			return err
+		}
+		for _, k := range kept {
+			if err := yield(k.Table.Link.CID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replays checks that the state is what the log leads to, from nothing or from the checkpoint that stands in for its first frames.
+func (r *rig) replays() {
+	r.Helper()
+	for _, v := range r.fs.allVolumes() {
+		rep := report.New(context.Background(), func(int64) error { return nil })
+		look := eventlog.Look{
+			DB: r.st.DB(), Volume: v.id, Name: "log", Keys: r.keys.VolumeKeys(v.id), Reducer: tree.New(), Report: rep, Blocks: r.blocks,
+		}
+		r.must(look.Verify())
+		r.must(r.st.Scratch(func(db *pebble.DB) error { return look.Replay(db) }))
+		if all, _ := rep.Findings(); len(all) > 0 {
+			r.Fatalf("verify finds %+v", all)
+		}
+	}
 }
 
 type logTo struct{ r *rig }
