@@ -1,8 +1,10 @@
 package fs
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,6 +30,8 @@ func (r *Retired) add(o Retired) {
 const (
 	// expireChunk is how many versions expire in one change.
 	expireChunk = 256
+	// expireAtOnce is about how many versions are looked at at once, some 40 bytes each; if there are more, they are in parts.
+	expireAtOnce = 1 << 18
 	// slack is by how much the clock of a version's author and that of moments may differ for a pinned moment.
 	slack = 2 * time.Second
 )
@@ -64,7 +68,7 @@ func (v *Volume) retire(floor time.Time, dry bool, pause func() error) (r Retire
 	if r.History, err = v.log.Thin(history, pins, dry, pause); err != nil {
 		return r, err
 	}
-	e := &expiry{v: v, grid: versions, pins: pins, dry: dry, pause: pause}
+	e := &expiry{v: v, grid: versions, pins: pins, dry: dry, most: expireAtOnce, pause: pause}
 	err = e.run()
 	r.Versions, r.Bytes = e.versions, e.bytes
 	return r, err
@@ -76,48 +80,79 @@ type expiry struct {
 	grid  eventlog.Grid
 	pins  []eventlog.Moment
 	dry   bool
+	most  int // about how many versions are in memory at once
 	pause func() error
 
+	part     versionPart // that is looked at
 	versions int
 	bytes    int64
 }
 
 func (e *expiry) run() error {
-	until := map[tree.VersionID]int64{}
 	back, err := e.v.mayComeBack()
 	if err != nil {
 		return err
 	}
-	err = e.v.log.Snapshot(func(r eventlog.Reader) {
+	for e.part = (versionPart{of: 1}); e.part.n < e.part.of; e.part.n++ {
+		until, err := e.candidates(back)
+		if err == nil {
+			err = e.expire(until)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A versionPart is the versions whose ids end in a number, modulo a power of two.
+type versionPart struct{ n, of uint64 }
+
+func (p versionPart) has(id tree.VersionID) bool {
+	return binary.BigEndian.Uint64(id[8:])&(p.of-1) == p.n
+}
+
+// maxParts bounds into how many parts a pass is split: each is a walk over all versions.
+const maxParts = 1 << 10
+
+// candidates returns the versions of a part that may expire, and until when each was shown. The first part is made small enough for that.
+func (e *expiry) candidates(back map[tree.VersionID]bool) (map[tree.VersionID]int64, error) {
+	until := map[tree.VersionID]int64{}
+	err := e.v.log.Snapshot(func(r eventlog.Reader) {
 		tree.Past(r, func(id tree.VersionID, t int64) {
+			if !e.part.has(id) {
+				return
+			}
 			if is, ok := until[id]; !ok || t > is {
 				until[id] = t
+			}
+			for e.part.n == 0 && len(until) > e.most && e.part.of < maxParts {
+				e.part.of *= 2
+				maps.DeleteFunc(until, func(id tree.VersionID, _ int64) bool { return !e.part.has(id) })
 			}
 		})
 		tree.LivingHeads(r, func(h tree.Head) bool {
 			delete(until, h.ID)
 			return true
 		})
-		if len(back) > 0 {
+		if len(back) > 0 && e.part.n == 0 {
 			tree.Outlived(r, back)
 		}
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for id := range back {
 		delete(until, id)
 	}
-	gone, err := e.v.expired()
-	if err != nil {
-		return err
-	}
+	return until, e.v.eachExpired(func(id tree.VersionID) { delete(until, id) })
+}
+
+// expire has those expire that may.
+func (e *expiry) expire(until map[tree.VersionID]int64) error {
 	var doomed []tree.VersionID
 	looked := 0
 	for id, t := range until {
-		if gone[id] {
-			continue
-		}
 		if looked++; looked%expireChunk == 0 {
 			if err := e.pause(); err != nil {
 				return err
@@ -195,15 +230,18 @@ func (e *expiry) drop(ids []tree.VersionID) error {
 // expired lists the versions whose bytes are not kept any more.
 func (v *Volume) expired() (map[tree.VersionID]bool, error) {
 	gone := map[tree.VersionID]bool{}
-	err := v.log.Local(func(r eventlog.Reader) {
+	return gone, v.eachExpired(func(id tree.VersionID) { gone[id] = true })
+}
+
+func (v *Volume) eachExpired(fn func(tree.VersionID)) error {
+	return v.log.Local(func(r eventlog.Reader) {
 		r.Scan([]byte{localExpired}, nil, func(k, _ []byte) bool {
 			if len(k) == 17 {
-				gone[tree.VersionID(k[1:])] = true
+				fn(tree.VersionID(k[1:]))
 			}
 			return true
 		})
 	})
-	return gone, err
 }
 
 // hasExpired reports whether a version's bytes are not kept any more.

@@ -161,6 +161,7 @@ func (w *world) check() {
 	}
 	w.checkFrames()
 	w.checkSnapshots()
+	w.checkRestored()
 	sum := sha256.New()
 	for _, k := range first.keys {
 		fmt.Fprintf(sum, "%q%q", k, first.vals[k])

@@ -25,7 +25,7 @@
 // At the end of each history the network heals, everything is exchanged, and then: all replicas have the
 // same state byte for byte, and tree.Check finds nothing; it is the state that their logs lead to; their
 // order is the one that the sequencer's entries give by the commit rule, reckoned here once more by itself,
-// and nothing stands in it twice; their snapshots, made at moments of their own, have one root; every promise is kept on every replica; no conflict is left unmerged; and
+// and nothing stands in it twice; their snapshots, made at moments of their own, have one root; checkpoints that they keep, and the frames after, lead to the same state, and to the past that they had; every promise is kept on every replica; no conflict is left unmerged; and
 // no feed has forked unless a store was copied or restored. Some of it is checked along the way too:
 // order hashes at each step, promises after each restart.
 //

@@ -155,6 +155,7 @@ func (r *replica) live() {
 	r.every(500*ms, 6000*ms, r.writeBack)
 	r.every(800*ms, 3000*ms, r.merge)
 	r.makesSnapshots()
+	r.keepsCheckpoints()
 }
 
 // every does something again and again while this life lasts.

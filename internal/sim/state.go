@@ -47,16 +47,19 @@ func (s *state) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
 	}
 }
 
+// take copies all of a state into an empty one.
+func (s *state) take(from eventlog.Reader) {
+	from.Scan(nil, nil, func(k, v []byte) bool {
+		s.vals[string(k)] = bytes.Clone(v)
+		s.keys = append(s.keys, string(k))
+		return true
+	})
+}
+
 // dump returns the state of a replica.
 func (r *replica) dump() *state {
 	s := newState()
-	r.w.must("dump", r.log.Snapshot(func(reader eventlog.Reader) {
-		reader.Scan(nil, nil, func(k, v []byte) bool {
-			s.vals[string(k)] = bytes.Clone(v)
-			s.keys = append(s.keys, string(k))
-			return true
-		})
-	}))
+	r.w.must("dump", r.log.Snapshot(s.take))
 	return s
 }
 
