@@ -122,6 +122,9 @@ func checkpointOnce(t *testing.T, seed uint64) {
 			if late == nil {
 				late = restored(t, v, 3, st, Kept{Checkpoint: c}, nil)
 				sent = len(frames)
+				if a, b := fmt.Sprint(full.Heads()), fmt.Sprint(late.Heads()); a != b { // later frames would tell of them
+					t.Fatalf("seed %d: restored, the heads are\n%s\nwant\n%s", seed, b, a)
+				}
 			} else if got := late.checkpointTo(t, st, nil); got != c {
 				t.Fatalf("seed %d: the restored device's checkpoint is %+v, want %+v", seed, got, c)
 			}
