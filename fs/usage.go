@@ -3,22 +3,34 @@ package fs
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
 	"github.com/rhizome-fs/rhizome/identity"
 )
 
-// VolumeInfo says what a volume is called and holds.
+// VolumeInfo says what a volume is called.
 type VolumeInfo struct {
 	ID       identity.VolumeID
 	Identity string // its name at the mount's top
 	Name     string // in the identity's directory; empty for the home volume
-	Files    int64  // names of what is not a directory
-	Bytes    int64  // their sizes
 }
 
-// Volumes lists the volumes that are shown, each identity's home volume first, and counts what is in them.
+// Usage is what a volume holds.
+type Usage struct {
+	Files int64 // names of what is not a directory
+	Bytes int64 // their sizes
+}
+
+// usage is what was counted last.
+type usage struct {
+	mu sync.Mutex // held while files are counted
+	at eventlog.Moment
+	is Usage
+}
+
+// Volumes lists the volumes that are shown, each identity's home volume first.
 func (f *FS) Volumes() ([]VolumeInfo, error) {
 	var list []VolumeInfo
 	for _, h := range f.homes() {
@@ -35,14 +47,25 @@ func (f *FS) Volumes() ([]VolumeInfo, error) {
 			list = append(list, VolumeInfo{ID: g.vol, Identity: f.nameOf(h), Name: g.name})
 		}
 	}
-	for i := range list {
-		if v, ok := f.volume(list[i].ID); ok {
-			if err := v.count(&list[i]); err != nil {
-				return nil, err
-			}
-		}
-	}
 	return list, nil
+}
+
+// Usage counts what is in a volume. It goes over all of it, some ten microseconds a file, if anything has changed since it was asked last.
+func (f *FS) Usage(id identity.VolumeID) (Usage, error) {
+	v, ok := f.volume(id)
+	if !ok {
+		return Usage{}, nil // nobody has looked into it
+	}
+	v.usage.mu.Lock()
+	defer v.usage.mu.Unlock()
+	if at := v.log.Now(); at != v.usage.at {
+		is, err := v.count()
+		if err != nil {
+			return Usage{}, err
+		}
+		v.usage.at, v.usage.is = at, is // what has changed since at was counted, or makes the next call count again
+	}
+	return v.usage.is, nil
 }
 
 func (f *FS) nameOf(h *home) string {
@@ -59,22 +82,23 @@ func (f *FS) volume(id identity.VolumeID) (*Volume, bool) {
 }
 
 // count walks the tree. It reads a moment of it, and keeps nobody from writing meanwhile.
-func (v *Volume) count(info *VolumeInfo) error {
+func (v *Volume) count() (is Usage, err error) {
 	count := func(r eventlog.Reader) {
 		tree.Walk(r, tree.RootID, func(_ [][]byte, d tree.Dirent) bool {
 			if d.Kind == tree.Dir || d.Kind == tree.Graft {
 				return true
 			}
-			info.Files++
+			is.Files++
 			if d.Kind == tree.File {
 				if ino, ok := tree.GetInode(r, d.ID); ok {
-					info.Bytes += ino.Size()
+					is.Bytes += ino.Size()
 				}
 			}
 			return true
 		})
 	}
-	return v.log.Snapshot(count)
+	err = v.log.Snapshot(count)
+	return is, err
 }
 
 // Where finds what a path below the mount's top belongs to: the volume and the names below its root.

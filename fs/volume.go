@@ -29,6 +29,8 @@ type Volume struct {
 	building sync.Mutex             // held while a snapshot is made
 	making   atomic.Pointer[making] // that snapshot; nil: none
 
+	usage usage
+
 	unmerged atomic.Bool // there may be conflicts that nobody has looked at
 	spree    spree
 

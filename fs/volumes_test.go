@@ -77,8 +77,21 @@ func TestVolumes(t *testing.T) {
 	}
 	r.wants(r.fs.Rmdir(r.home, "c"), ErrNotExist)
 	r.check()
-	if list, err := r.fs.Volumes(); err != nil || len(list) != 3 {
-		t.Fatal(list, err)
+	list, err := r.fs.Volumes()
+	r.must(err)
+	if len(list) != 3 {
+		t.Fatal(list)
+	}
+	d := r.mkdir(r.home, "d")
+	in, err := r.fs.nodeOf(d)
+	r.must(err)
+	for files := range int64(3) { // what has changed is counted anew
+		u, err := r.fs.Usage(in.vol.id)
+		r.must(err)
+		if want := (Usage{files, 100 * files}); u != want {
+			t.Fatalf("it holds %+v, want %+v", u, want)
+		}
+		r.put(d, fmt.Sprint(files), pattern(100, 1))
 	}
 }
 

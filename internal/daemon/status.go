@@ -28,9 +28,13 @@ func (d *daemon) status() (control.Status, error) {
 		Identities: d.identities(), Volumes: []control.Volume{}, DiskFree: space.Free,
 	}
 	for _, v := range vols {
+		u, err := d.fs.Usage(v.ID)
+		if err != nil {
+			return s, err
+		}
 		cv := control.Volume{
 			ID: control.VolumeID(v.ID.String()), Label: label(v.Identity, v.Name), Identity: v.Identity,
-			Home: v.Name == "", Files: v.Files, Bytes: v.Bytes,
+			Home: v.Name == "", Files: u.Files, Bytes: u.Bytes,
 		}
 		if i, err := d.named(v.Identity); err == nil {
 			if l, ok := i.log(v.ID); ok {
