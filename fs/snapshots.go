@@ -32,7 +32,8 @@ type Snapshot struct {
 	Files     uint64    // names in it, of directories too
 	Bytes     uint64    // of the files
 
-	Added ipld.Added // what making it added to the store; only CreateSnapshot says it
+	Added ipld.Added    // what making it added to the store; only CreateSnapshot says it, and
+	Took  time.Duration // how long that took, without waiting for the order
 }
 
 // snapshotRecord stands behind localSnapshot and the name.
@@ -260,10 +261,12 @@ func (f *FS) CreateSnapshot(ctx context.Context, vol identity.VolumeID, name str
 	v.building.Lock()
 	defer v.building.Unlock()
 	v.settle(ctx, settle)
+	start := time.Now()
 	s, err := v.makeSnapshot(ctx, name, progress)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("snapshot %q: %w", name, err)
 	}
+	s.Took = time.Since(start)
 	f.SnapshotsChanged(vol, name)
 	return s, nil
 }

@@ -25,7 +25,7 @@ func (r *rig) snap(name string) Snapshot {
 	r.Helper()
 	s, err := r.fs.CreateSnapshot(context.Background(), r.volume().id, name, 0, nil)
 	r.must(err)
-	s.Added = ipld.Added{} // is not remembered
+	s.Added, s.Took = ipld.Added{}, 0 // are not remembered
 	return s
 }
 

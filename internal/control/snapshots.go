@@ -34,7 +34,15 @@ type Snapshot struct {
 	Bytes     int64     `json:"bytes"`
 	Root      string    `json:"root"` // its root's CID
 	// Link is the root's CID and the key that opens all below it. Who has it and the blocks can read the snapshot. Only if it was asked for.
-	Link string `json:"link,omitempty"`
+	Link string        `json:"link,omitempty"`
+	Made *SnapshotMade `json:"made,omitempty"` // only of one that was just made
+}
+
+// SnapshotMade is what making a snapshot cost, when the order had what it should have.
+type SnapshotMade struct {
+	Blocks  int64   `json:"blocks"` // that were not there before
+	Bytes   int64   `json:"bytes"`  // of these
+	Seconds float64 `json:"seconds"`
 }
 
 // SnapshotDeleted says that a snapshot is gone.

@@ -30,7 +30,9 @@ func (d *daemon) createSnapshot(ctx context.Context, q control.SnapshotRequest) 
 	case err != nil:
 		return control.Snapshot{}, err
 	}
-	return describeSnapshot(s, made, false), nil
+	c := describeSnapshot(s, made, false)
+	c.Made = &control.SnapshotMade{Blocks: int64(made.Added.Blocks), Bytes: int64(made.Added.Bytes), Seconds: made.Took.Seconds()}
+	return c, nil
 }
 
 func (d *daemon) listSnapshots(_ context.Context, q control.SnapshotListRequest) ([]control.Snapshot, error) {
