@@ -15,7 +15,7 @@ import (
 func diskReplica(b *testing.B, change ...func(*Options)) *replica {
 	b.Helper()
 	v := newVolume(b, 2)
-	st, err := store.Open(b.TempDir(), store.Options{})
+	st, err := store.Open(b.TempDir(), store.Options{Age: FactAge})
 	if err != nil {
 		b.Fatal(err)
 	}

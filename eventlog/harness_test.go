@@ -181,7 +181,7 @@ func openReplica(t testingTB, fs vfs.FS, v *volume, dev int, change func(*Option
 // open opens the replica's store and log.
 func (r *replica) open(t testingTB) *replica {
 	t.Helper()
-	st, err := store.Open("home", store.Options{FS: r.fs, FlushEvery: -1})
+	st, err := store.Open("home", store.Options{FS: r.fs, FlushEvery: -1, Age: FactAge})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,9 @@ const (
 	kindNote      = 'n' // number -> note: keys of the state that changed
 )
 
+// logSpace is the first byte of a log's keys.
+const logSpace = 'l'
+
 // localSpace is the first byte of the keys that belong to this device alone.
 const localSpace = 'f'
 
@@ -42,7 +45,7 @@ func volumePrefix(space byte, v identity.VolumeID) []byte {
 type keyspace struct{ prefix []byte }
 
 func newKeyspace(v identity.VolumeID) keyspace {
-	p := volumePrefix('l', v)
+	p := volumePrefix(logSpace, v)
 	return keyspace{p[:len(p):len(p)]}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/rhizome-fs/rhizome/identity"
+	"github.com/rhizome-fs/rhizome/internal/store"
 )
 
 // At runs fn on the state as it was just after moment m, of what the reducer remembers. Nothing is replayed, whatever has happened since: a
@@ -36,21 +38,44 @@ func (l *Log) Former(key []byte, fn func(f Fact) bool) error {
 		return err
 	}
 	for ok := it.Last(); ok && err == nil; ok = it.Prev() {
-		var rec []byte
-		if rec, err = it.ValueAndErr(); err != nil {
-			break
-		}
 		var f Fact
-		if f, err = parseFact(rec, l.own); err != nil {
-			break
-		}
-		k := it.Key()
-		f.Until = readMoment(k[len(k)-momentLen:])
-		if !fn(f) {
+		if f, err = l.factAt(it); err != nil || !fn(f) {
 			break
 		}
 	}
 	return errors.Join(err, it.Close())
+}
+
+// Later calls fn for what stood behind key at m and later, until a change behind m each, oldest first, until fn returns false. What it has now is not
+// among that.
+func (l *Log) Later(key []byte, m Moment, fn func(f Fact) bool) error {
+	it, err := l.db().NewIter(&pebble.IterOptions{
+		LowerBound: appendFactKey(nil, l.ks, key, m.next()), UpperBound: appendBehindFacts(nil, l.ks, key),
+	})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		var f Fact
+		if f, err = l.factAt(it); err != nil || !fn(f) {
+			break
+		}
+	}
+	return errors.Join(err, it.Close())
+}
+
+// factAt reads the fact that an iterator is at.
+func (l *Log) factAt(it *pebble.Iterator) (f Fact, err error) {
+	rec, err := it.ValueAndErr()
+	if err != nil {
+		return f, err
+	}
+	if f, err = parseFact(rec, l.own); err != nil {
+		return f, err
+	}
+	k := it.Key()
+	f.Until = readMoment(k[len(k)-momentLen:])
+	return f, nil
 }
 
 // A pastReader reads the state at a moment: of each key the first fact behind it, else what stands there now.
@@ -81,7 +106,9 @@ func (r *pastReader) close() error {
 func (r *pastReader) Get(key []byte) ([]byte, bool) {
 	if r.facts == nil {
 		prefix := r.ks.kind(kindFact)
-		it, err := r.snap.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+		it, err := r.snap.NewIter(&pebble.IterOptions{
+			LowerBound: prefix, UpperBound: after(prefix), PointKeyFilters: store.NotOlder(r.at.next().age()),
+		})
 		if err != nil {
 			r.keep(err)
 			return nil, false
@@ -166,6 +193,7 @@ type factScan struct {
 func (r *pastReader) factScan(prefix, from []byte) (*factScan, error) {
 	it, err := r.snap.NewIter(&pebble.IterOptions{
 		LowerBound: appendFactsOf(nil, r.ks, from), UpperBound: after(appendFactsOf(nil, r.ks, prefix)),
+		PointKeyFilters: store.NotOlder(r.at.next().age()),
 	})
 	if err != nil {
 		return nil, err

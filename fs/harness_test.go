@@ -122,7 +122,7 @@ func (r *rig) open() {
 
 func (r *rig) tryOpen() (err error) {
 	r.logs = map[identity.VolumeID]fsOpened{}
-	if r.st, err = store.Open(cmp.Or(r.dir, "home"), store.Options{FS: r.disk, FlushEvery: -1}); err != nil {
+	if r.st, err = store.Open(cmp.Or(r.dir, "home"), store.Options{FS: r.disk, FlushEvery: -1, Age: eventlog.FactAge}); err != nil {
 		return err
 	}
 	if r.blocks, err = ipld.OpenSegments(r.st, ipld.SegmentOptions{Size: 1 << 20}); err != nil {

@@ -1,7 +1,7 @@
 package fs
 
 import (
-	"slices"
+	"errors"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -23,16 +23,29 @@ func (v *Volume) shownAt(m eventlog.Moment, ino *tree.Inode) (bool, error) {
 	if found, err := v.choose(ino, fileState{ino.Heads, ino.Mtime}); found || err != nil {
 		return found, err
 	}
-	since, err := v.statesSince(m, ino.ID)
+	found, err := false, error(nil)
+	e := v.log.Later(tree.InodeKey(ino.ID), m, func(f eventlog.Fact) bool {
+		if later, isInode := tree.InodeOf(ino.ID, f.Val); f.Had && isInode {
+			found, err = v.choose(ino, fileState{later.Heads, later.Mtime})
+		}
+		return !found && err == nil
+	})
+	if found || e != nil || err != nil {
+		return found, errors.Join(e, err)
+	}
+	var now tree.Inode
+	err = v.view(false, func(r eventlog.Reader) error {
+		is, ok := tree.GetInode(r, ino.ID)
+		if !ok {
+			is, _ = tree.GetDead(r, ino.ID)
+		}
+		now = is
+		return nil
+	})
 	if err != nil {
 		return false, err
 	}
-	for _, s := range since {
-		if found, err := v.choose(ino, s); found || err != nil {
-			return found, err
-		}
-	}
-	return false, nil
+	return v.choose(ino, fileState{now.Heads, now.Mtime})
 }
 
 // choose gives ino the first head of s that is kept. It reports false if none is.
@@ -61,29 +74,4 @@ func (v *Volume) keeps(id tree.VersionID) (kept bool, err error) {
 	}
 	gone, err := v.hasExpired(id)
 	return !gone, err
-}
-
-// statesSince lists what a file has shown since m, the earliest first, up to now.
-func (v *Volume) statesSince(m eventlog.Moment, file tree.FileID) (since []fileState, err error) {
-	err = v.log.Former(tree.InodeKey(file), func(f eventlog.Fact) bool {
-		if f.Until.Compare(m) <= 0 {
-			return false
-		}
-		if old, isInode := tree.InodeOf(file, f.Val); f.Had && isInode {
-			since = append(since, fileState{old.Heads, old.Mtime})
-		}
-		return true
-	})
-	slices.Reverse(since)
-	if err == nil {
-		err = v.view(false, func(r eventlog.Reader) error {
-			now, ok := tree.GetInode(r, file)
-			if !ok {
-				now, _ = tree.GetDead(r, file)
-			}
-			since = append(since, fileState{now.Heads, now.Mtime})
-			return nil
-		})
-	}
-	return since, err
 }

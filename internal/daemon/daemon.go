@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/mount"
 	"github.com/rhizome-fs/rhizome/internal/control"
@@ -57,6 +58,8 @@ type daemon struct {
 	conn   *mount.Conn
 	clock  coarseClock
 	tidier tidier
+
+	uncompacted bool // a test makes the checkpoints
 
 	naming sync.Mutex // held while a keyring is made or saved
 
@@ -111,7 +114,7 @@ func (d *daemon) run(ctx context.Context, mo mount.Options) (err error) {
 // open opens everything below the mount, and starts what runs in the background: it ends in close, after
 // the mount has and before the store does.
 func (d *daemon) open(ctx context.Context) (err error) {
-	if d.st, err = store.Open(d.opts.Home, store.Options{FS: d.opts.fs, Logger: d.log}); err != nil {
+	if d.st, err = store.Open(d.opts.Home, store.Options{FS: d.opts.fs, Age: eventlog.FactAge, Logger: d.log}); err != nil {
 		return err
 	}
 	if d.blocks, err = ipld.OpenSegments(d.st, ipld.SegmentOptions{Pace: d.tidier.pace, Logger: d.log}); err != nil {

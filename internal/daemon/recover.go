@@ -47,7 +47,7 @@ func recoverIdentity(ctx context.Context, o Options, q RecoverRequest, tell func
 	if err := r.openBackup(); err != nil {
 		return res, err
 	}
-	if r.d.st, err = store.Open(o.Home, store.Options{Logger: r.d.log}); err != nil {
+	if r.d.st, err = store.Open(o.Home, store.Options{Age: eventlog.FactAge, Logger: r.d.log}); err != nil {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, r.d.close()) }()

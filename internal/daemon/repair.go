@@ -74,12 +74,12 @@ func (v *verifier) mend(o VerifyOptions, did *report.Report) (err error) {
 			return err
 		}
 	}
-	st, err := store.Open(v.home, store.Options{FS: v.fs, Logger: v.log})
+	st, err := store.Open(v.home, store.Options{FS: v.fs, Age: eventlog.FactAge, Logger: v.log})
 	if errors.Is(err, store.ErrDamaged) && !v.tables { // a table is missing, or the list of them is damaged
 		if err := store.Salvage(v.fs, v.home, did); err != nil {
 			return err
 		}
-		st, err = store.Open(v.home, store.Options{FS: v.fs, Logger: v.log})
+		st, err = store.Open(v.home, store.Options{FS: v.fs, Age: eventlog.FactAge, Logger: v.log})
 	}
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func Open(home string, o Options) (*Store, error) {
 }
 
 func open(home string, o Options) (*Store, error) {
-	s := &Store{home: home, fs: o.FS, log: o.Logger, looking: o.looking}
+	s := &Store{home: home, fs: o.FS, log: o.Logger, looking: o.looking, age: o.Age}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}

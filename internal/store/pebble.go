@@ -56,6 +56,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 			},
 		},
 	}
+	o.BlockPropertyCollectors = s.age.collectors()
 	o.DisableAutomaticCompactions = s.looking
 	// The usual scheduler looks every 100 ms, for ever, whether it may run more compactions than when it
 	// was last asked. This one looks when a compaction is wanted and when one has ended, which costs an

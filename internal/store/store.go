@@ -29,6 +29,8 @@ type Options struct {
 	// FlushEvery bounds how long something applied may stay off the disk. 0: 5 s; below 0: it
 	// gets there only when somebody asks (for tests).
 	FlushEvery time.Duration
+	// Age may be nil: then NotOlder passes over nothing.
+	Age Age
 
 	segmentSize int64            // for tests; 0: segmentSize
 	again       time.Duration    // for tests; after how long what failed is tried again; 0: again
@@ -46,6 +48,7 @@ type Store struct {
 	fs      vfs.FS
 	log     *slog.Logger
 	looking bool
+	age     Age
 	db      *pebble.DB
 	lock    interface{ Close() error }
 	keeper  *keeper
