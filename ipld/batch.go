@@ -1,6 +1,9 @@
 package ipld
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+)
 
 // gatherBytes is how much a Batch gathers before it puts it into the store: each put costs.
 const gatherBytes = 1 << 20
@@ -20,6 +23,7 @@ type Batch struct {
 type Added struct {
 	Blocks int64
 	Bytes  int64
+	Took   time.Duration // sealing and storing them, if whoever made them has measured it
 }
 
 // NewBatch returns a Batch above a store.

@@ -4,7 +4,8 @@
 // space; that costs the more, the more there is, and for as long as it stays. So one is due when what it would have saved, summed up since
 // the last, is as much as it costs: then both are paid equally, which for a load that comes steadily is the cheapest, and never costs
 // more than twice what somebody pays who knows the future. When programs pause, what lies there is going to stay: then one is due as soon as the
-// pause is likely to make it worth while. And beyond the targets it is due in any case.
+// pause is likely to make it worth while. And beyond the targets it is due in any case; but while much is coming it may wait for the end of that, if
+// that comes soon: else the next one would be due just behind it.
 package compaction
 
 import "time"
@@ -25,7 +26,9 @@ func DefaultTargets(space uint64) Targets {
 // Rates are what has been measured.
 type Rates struct {
 	PerEvent time.Duration // to replay one
-	Make     time.Duration // to make a checkpoint now
+	// Make is what a checkpoint would cost now, without what has come since the last one: that must be gone through once, whenever
+	// the next one is made.
+	Make time.Duration
 }
 
 // Load is what came since the last checkpoint.
@@ -48,8 +51,10 @@ const (
 const (
 	// restFor is for how long nothing must have come to be a pause.
 	restFor = 3 * time.Second
-	// atLeast is what a checkpoint is held to cost at least, whatever was measured: it also writes records and wakes the disk.
-	atLeast = 20 * time.Millisecond
+	// burst is by how much a replay may be longer than the target while there is no pause.
+	burst = 1.25
+	// atLeast is what a checkpoint is held to cost at least, whatever was measured: it also wakes the disk, and adds an entry to the order.
+	atLeast = 5 * time.Millisecond
 )
 
 // A Model follows one order. The zero Model is one to which nothing has come.
@@ -88,14 +93,16 @@ func (m *Model) Look(now time.Time, t Targets, r Rates, l Load) Reason {
 		return ""
 	}
 	price := max(r.Make, atLeast).Seconds()
+	replay := time.Duration(l.Events) * r.PerEvent
+	rests := now.Sub(m.came) >= restFor
 	switch {
-	case time.Duration(l.Events)*r.PerEvent >= t.Replay:
+	case replay >= t.Replay && rests, replay.Seconds() >= burst*t.Replay.Seconds():
 		return Replay
 	case l.Bytes >= t.Space:
 		return Space
 	case m.held >= price:
 		return Paid
-	case now.Sub(m.came) >= restFor && Cost(t, r, l, m.expected(t)) >= price:
+	case rests && Cost(t, r, l, m.expected(t)) >= price:
 		return Pause
 	}
 	return ""

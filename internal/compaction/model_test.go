@@ -2,128 +2,63 @@ package compaction
 
 import (
 	"fmt"
-	"math"
 	"testing"
 	"time"
 )
 
-// A workload is what comes in each second, and how many records the state has then.
-type workload struct {
-	name    string
-	seconds int
-	come    func(s int) (events, records int)
-	bytes   uint64 // of an event in the order's log
+// How near the model comes to what somebody pays who knows the future is tested by package daemon, with workloads that were recorded:
+// TestNearTheBestInterval.
+
+// A second of a load, looked at behind it, and what the model says then.
+type second struct {
+	events, bytes uint64
+	want          Reason
 }
 
-// The loads of each: events and bytes of the order as they were counted when the same was done on a mount (docs/PERFORMANCE.md), on a clock that is
-// simulated.
-var workloads = []workload{
-	{"untar", 2 * 3600, func(s int) (int, int) { // Go's source tree, every quarter of an hour
-		if s%900 < 4 {
-			return 3240, 3240 * 5
-		}
-		return 0, 0
-	}, 350},
-	{"editor's day", 8 * 3600, func(s int) (int, int) { // a save every 20 s for 40 min, then 20 min of something else
-		if s%3600 < 2400 && s%20 == 0 {
-			return 2, 2
-		}
-		return 0, 0
-	}, 185},
-	{"SQLite", 2 * 3600, func(s int) (int, int) { return 18, 18 }, 200},        // four inserts a second, each by a program of its own
-	{"churn of one file", 3600, func(s int) (int, int) { return 20, 20 }, 940}, // written anew ten times a second
-	{"move of 100,000 files", 2 * 3600, func(s int) (int, int) { // made in four minutes, moved ten minutes later in one
-		switch {
-		case s < 240:
-			return 420, 420 * 5
-		case s >= 840 && s < 900:
-			return 1667, 1667
-		}
-		return 0, 0
-	}, 20},
-}
-
-// measured are rates of one machine, see BenchmarkCheckpoint and BenchmarkRebase: what a checkpoint costs grows with the records that it
-// goes over.
-const perEvent = 60 * time.Microsecond
-
-func makeCost(records int) time.Duration {
-	return 5*time.Millisecond + time.Duration(records)*1500*time.Nanosecond
-}
-
-func targets() Targets { return DefaultTargets(256 << 20) }
-
-// run plays a workload, and returns what a policy cost: making checkpoints, holding what came, and ten times as much for what is beyond
-// the targets.
-func run(w workload, due func(now time.Time, r Rates, l Load) bool, made func()) (cost float64, checkpoints int) {
-	t := targets()
-	records := 50_000
-	var l Load
-	now := time.Unix(1e9, 0)
-	for s := range w.seconds {
-		e, rec := w.come(s)
-		l.Events += uint64(e)
-		l.Bytes += uint64(e) * w.bytes
-		records += rec
-		now = now.Add(time.Second)
-		r := Rates{PerEvent: perEvent, Make: makeCost(records)}
-		cost += Cost(t, r, l, time.Second)
-		if over := time.Duration(l.Events)*perEvent - t.Replay; over > 0 {
-			cost += 10 * over.Seconds() / t.Period.Seconds()
-		}
-		if due(now, r, l) {
-			cost += r.Make.Seconds()
-			checkpoints++
-			l = Load{}
-			made()
-		}
+// lasting is n seconds in which nothing more comes.
+func lasting(n int, events uint64) (s []second) {
+	for range n {
+		s = append(s, second{events: events})
 	}
-	return cost, checkpoints
+	return s
 }
 
-func fixed(w workload, every uint64) (float64, int) {
-	return run(w, func(_ time.Time, _ Rates, l Load) bool { return l.Events >= every }, func() {})
-}
-
-func modelled(w workload) (float64, int) {
-	m := &Model{}
-	return run(w, func(now time.Time, r Rates, l Load) bool { return m.Look(now, targets(), r, l) != "" }, func() { m.Made(Load{}) })
-}
-
-// The model costs at most a tenth more than the best fixed interval of each workload, which nobody knows before, and no single interval is
-// better on all of them together.
-func TestNearTheBestInterval(t *testing.T) {
-	var intervals []uint64
-	for e := 1.0; e < 2e6; e *= 1.1 {
-		intervals = append(intervals, uint64(math.Ceil(e)))
-	}
-	sums := make([]float64, len(intervals))
-	var mine float64
-	for _, w := range workloads {
-		best, at := math.Inf(1), uint64(0)
-		for i, e := range intervals {
-			c, _ := fixed(w, e)
-			sums[i] += c
-			if c < best {
-				best, at = c, e
+func TestReasons(t *testing.T) {
+	targets := Targets{Replay: 2 * time.Second, Space: 1 << 20, Period: 10 * time.Minute}
+	rates := Rates{PerEvent: time.Millisecond, Make: 100 * time.Millisecond}
+	for _, c := range []struct {
+		name    string
+		seconds []second
+	}{
+		{"nothing came", lasting(1000, 0)},
+		{"the target, and programs pause", append([]second{{2100, 0, ""}}, append(lasting(2, 2100), second{2100, 0, Replay})...)},
+		{"far beyond the target", []second{{1000, 0, ""}, {2400, 0, ""}, {2500, 0, Replay}}},
+		{"the disk's share", []second{{10, 1<<20 - 1, ""}, {11, 1 << 20, Space}}},
+		// 200 events are a tenth of the target, and that for ten minutes a tenth of a second of work.
+		{"a pause that will be long", append([]second{{200, 0, ""}}, append(lasting(2, 200), second{200, 0, Pause})...)},
+		{"few events, held for long", append([]second{{100, 0, ""}}, append(lasting(1199, 100), second{100, 0, Paid})...)},
+	} {
+		m, now := &Model{}, time.Unix(0, 0)
+		m.Look(now, targets, rates, Load{})
+		for n, s := range c.seconds {
+			now = now.Add(time.Second)
+			if got := m.Look(now, targets, rates, Load{Events: s.events, Bytes: s.bytes}); got != s.want {
+				t.Errorf("%s: after %d s it says %q, want %q", c.name, n+1, got, s.want)
 			}
 		}
-		c, n := modelled(w)
-		mine += c
-		t.Logf("%-22s cost %.3f s with %d checkpoints; best interval %d events: %.3f s", w.name, c, n, at, best)
-		if c > 1.1*best {
-			t.Errorf("%s: the model costs %.3f s, the best interval (%d events) %.3f", w.name, c, at, best)
-		}
 	}
-	best, at := math.Inf(1), uint64(0)
-	for i, c := range sums {
-		if c < best {
-			best, at = c, intervals[i]
+}
+
+// What a checkpoint costs at least is no reason to make one for every few events.
+func TestCheapCheckpoints(t *testing.T) {
+	targets := DefaultTargets(64 << 20)
+	free := Rates{PerEvent: time.Millisecond}
+	m, now := &Model{}, time.Unix(0, 0)
+	for n := range uint64(10) {
+		now = now.Add(time.Second)
+		if why := m.Look(now, targets, free, Load{Events: n}); why != "" {
+			t.Errorf("for %d events: %s", n, why)
 		}
-	}
-	t.Logf("all: %.3f s; best single interval %d events: %.3f s", mine, at, best)
-	if mine > best {
-		t.Errorf("all together: the model costs %.3f s, an interval of %d events %.3f", mine, at, best)
 	}
 }
 

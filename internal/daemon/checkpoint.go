@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
@@ -118,49 +119,54 @@ func (s *stand) Write() ([]byte, error) {
 	}
 	slices.SortFunc(vols, func(a, b identity.VolumeID) int { return bytes.Compare(a[:], b[:]) })
 	var body checkpointBody
+	var anew time.Duration
 	for _, v := range vols {
 		if memos[v] == nil {
 			memos[v] = &table.Memo{}
 		}
-		vc, err := s.volume(ctx, v, memos[v], pace.rest)
+		vc, took, err := s.volume(ctx, v, memos[v], pace.rest)
 		if err != nil {
 			return nil, err
 		}
+		anew += took
 		if vc.Index > 0 {
 			body.Volumes = append(body.Volumes, vc)
 		}
 	}
+	start := time.Now()
 	if err := i.d.blocks.Sync(); err != nil {
 		return nil, err
 	}
+	anew += time.Since(start)
 	e := checkpointEntry{Kind: checkpointKind, Version: checkpointVersion, Body: dagcbor.Encode(&body), Device: i.keys.Device()}
 	e.Signature = i.keys.Sign(append(slices.Clone(checkpointPrefix), e.Body...))
 	if err := pace.rest(); err != nil {
 		return nil, err
 	}
-	i.memo.next, i.memo.worked = memos, pace.worked
+	i.memo.next, i.memo.worked, i.memo.anew = memos, pace.worked, anew
 	return dagcbor.Encode(&e), nil
 }
 
-func (s *stand) volume(ctx context.Context, v identity.VolumeID, memo *table.Memo, pause func() error) (volumeCheckpoint, error) {
+// volume makes one volume's checkpoint, and says how long sealing and storing what is new in it took.
+func (s *stand) volume(ctx context.Context, v identity.VolumeID, memo *table.Memo, pause func() error) (vc volumeCheckpoint, anew time.Duration, err error) {
 	o, err := s.i.openVolume(v)
 	if err != nil {
-		return volumeCheckpoint{}, err
+		return vc, 0, err
 	}
-	c, _, err := s.prefixes[v].Checkpoint(ctx, s.i.d.blocks, o.Sealer, memo, pause)
+	c, added, err := s.prefixes[v].Checkpoint(ctx, s.i.d.blocks, o.Sealer, memo, pause)
 	if err != nil {
-		return volumeCheckpoint{}, err
+		return vc, 0, err
 	}
 	keys := s.i.keys.VolumeKeys(v)
 	root := c.Table.Link
 	nonce, sealed, err := keys.SealFrame(rand.Reader, keys.Epoch(), root.CID[:], root.Key[:])
 	if err != nil {
-		return volumeCheckpoint{}, err
+		return vc, 0, err
 	}
 	return volumeCheckpoint{
 		Volume: v, Index: c.Index, OrderHash: c.OrderHash, Frames: c.Frames, Events: c.Events,
 		Records: c.Table.Records, Bytes: c.Table.Bytes, Root: root.CID, Epoch: keys.Epoch(), Nonce: nonce, Key: sealed,
-	}, nil
+	}, added.Took, nil
 }
 
 // newest returns the last checkpoint that this device made of an identity; none: no volumes.

@@ -27,6 +27,7 @@ const (
 	// Until something was measured.
 	guessPerEvent  = 60 * time.Microsecond
 	guessPerRecord = 1500 * time.Nanosecond
+	guessRecords   = 3 // of an event
 )
 
 // errNoCheckpoint says that there is nothing to make one of.
@@ -39,6 +40,7 @@ type memo struct {
 	next map[identity.VolumeID]*table.Memo // of the one that is being made
 
 	worked time.Duration // for the last one, without rests
+	anew   time.Duration // of it, for sealing and storing what is new in it
 }
 
 // A compactor makes an identity's checkpoints when the model says that they are due.
@@ -50,6 +52,7 @@ type compactor struct {
 	mu     sync.Mutex
 	last   control.Checkpoint // the last that was made in this run
 	worked time.Duration      // for it, without rests
+	anew   time.Duration      // of it, for what is new in it
 	count  uint64             // records that it went over
 }
 
@@ -65,7 +68,7 @@ func (c *compactor) run(ctx context.Context) error {
 	var failed time.Time
 	for sleep(ctx, lookForDue) {
 		load := c.load()
-		why := c.model.Look(time.Now(), c.targets(), c.rates(), load)
+		why := c.model.Look(time.Now(), c.targets(), c.rates(load), load)
 		if why == "" || time.Since(failed) < tryAgain {
 			continue
 		}
@@ -101,7 +104,7 @@ func (c *compactor) targets() compaction.Targets {
 }
 
 // rates are measured, as far as anything was.
-func (c *compactor) rates() compaction.Rates {
+func (c *compactor) rates(l compaction.Load) compaction.Rates {
 	r := compaction.Rates{PerEvent: guessPerEvent}
 	for _, l := range c.i.allLogs() {
 		if is := l.Stats().Replay; is > 0 {
@@ -110,10 +113,21 @@ func (c *compactor) rates() compaction.Rates {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r.Make = c.worked; r.Make == 0 {
-		r.Make = time.Duration(c.count) * guessPerRecord
+	again := c.worked - c.anew
+	if c.worked == 0 {
+		again = time.Duration(c.count) * guessPerRecord
 	}
+	r.Make = grown(again, c.base, c.base+l.Events)
 	return r
+}
+
+// grown is what going over all records costs when so many events have been ordered, by what it cost when the last checkpoint had some of them; that
+// had none if there was none.
+func grown(cost time.Duration, had, has uint64) time.Duration {
+	if had == 0 {
+		return time.Duration(has) * guessRecords * guessPerRecord
+	}
+	return time.Duration(float64(cost) * float64(has) / float64(had))
 }
 
 // make makes a checkpoint, and has the order tell of it.
@@ -132,7 +146,7 @@ func (c *compactor) make(ctx context.Context, why compaction.Reason) error {
 	}
 	c.i.memo.Lock()
 	c.i.memo.of, c.i.memo.next = c.i.memo.next, nil
-	worked := c.i.memo.worked
+	worked, anew := c.i.memo.worked, c.i.memo.anew
 	c.i.memo.Unlock()
 	c.base, c.count = 0, 0
 	for _, v := range b.Volumes {
@@ -141,7 +155,7 @@ func (c *compactor) make(ctx context.Context, why compaction.Reason) error {
 	}
 	c.model.Made(c.load())
 	c.mu.Lock()
-	c.worked = worked
+	c.worked, c.anew = worked, anew
 	c.last = control.Checkpoint{
 		Identity: c.i.keys.Name(), Time: start.UTC(), Index: uint64(idx), Events: c.base, Records: c.count, Why: string(why),
 		Took: time.Since(start).Seconds(),

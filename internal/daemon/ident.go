@@ -132,7 +132,9 @@ func (d *daemon) openIdentity(k *identity.Keyring) error {
 	d.group.start("order of "+k.Name(), id.seq.Run)
 	d.group.start("framing of "+k.Name(), id.frame)
 	d.group.start("proposing of "+k.Name(), id.proposeAll)
-	d.group.start("checkpoints of "+k.Name(), id.compactor.run)
+	if !d.uncompacted {
+		d.group.start("checkpoints of "+k.Name(), id.compactor.run)
+	}
 	d.mu.Lock()
 	d.idents = append(d.idents, id)
 	d.mu.Unlock()

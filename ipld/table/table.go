@@ -20,6 +20,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rhizome-fs/rhizome/ipld"
 )
@@ -66,6 +67,7 @@ type Writer struct {
 	ctx    context.Context
 
 	root   Root
+	anew   time.Duration // what sealing and storing what the memo has not took
 	last   []byte
 	run    []byte // plain bytes of the leaf that is being filled
 	first  []byte // key of it
@@ -153,6 +155,7 @@ func (w *Writer) sealed(plain []byte, children []ipld.CID) (ipld.Link, error) {
 		}
 	}
 	if !ok {
+		defer w.spend(time.Now())
 		var b ipld.Block
 		if plain[0] == leafForm {
 			b, link = w.sealer.SealLeaf(plain)
@@ -166,6 +169,9 @@ func (w *Writer) sealed(plain []byte, children []ipld.CID) (ipld.Link, error) {
 	w.memo.is[sum] = link
 	return link, nil
 }
+
+// spend counts the time since.
+func (w *Writer) spend(since time.Time) { w.anew += time.Since(since) }
 
 // link puts a child into the branch at a height.
 func (w *Writer) link(height int, first []byte, child ipld.Link) error {
@@ -205,10 +211,14 @@ func (w *Writer) Close() (Root, ipld.Added, error) {
 	}
 	err := w.close()
 	if err == nil {
+		start := time.Now()
 		err = w.batch.Flush()
+		w.spend(start)
 	}
 	w.memo.was = nil
-	return w.root, w.batch.Added(), err
+	added := w.batch.Added()
+	added.Took = w.anew
+	return w.root, added, err
 }
 
 // close ends the branches that are open, from the lowest on. The root is the lowest branch that has all below it.
