@@ -29,6 +29,7 @@ type Options struct {
 	Reducer Reducer
 	Rand    io.Reader
 	Now     func() time.Time // the clock of moments; nil: time.Now
+	Begun   bool             // the log has been here: Open fails with ErrLost rather than begin it anew
 	Logger  *slog.Logger
 }
 
@@ -48,6 +49,7 @@ type Log struct {
 	packer  packer
 	replay  atomic.Int64 // ns that applying an event has taken of late; 0: not known
 	few     LocalSeq     // fewEvents, but in tests
+	begun   bool         // Options.Begun
 	readers sync.Pool    // of *dbState, on the state
 
 	// order serialises what changes the order of frames: Cut, Receive, Commit. It is taken before mu.
@@ -82,7 +84,7 @@ func Open(o Options) (*Log, error) {
 	l := &Log{
 		store: o.Store, volume: o.Volume, own: o.Feed.Device, ks: newKeyspace(o.Volume),
 		keys: o.Keys, sign: o.Sign, member: o.Member, reducer: o.Reducer, rand: o.Rand, logger: o.Logger,
-		feed: o.Feed, packer: newPacker(), few: fewEvents, now: o.Now,
+		feed: o.Feed, packer: newPacker(), few: fewEvents, now: o.Now, begun: o.Begun,
 	}
 	if l.now == nil {
 		l.now = time.Now

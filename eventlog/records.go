@@ -86,6 +86,8 @@ func (l *Log) load() error {
 		if err := dagcbor.DecodeTrusted(rec, &l.marks); err != nil {
 			return err
 		}
+	} else if err := l.checkBegun(l.begun); err != nil {
+		return err
 	}
 	if l.marks.Version != marksVersion {
 		return fmt.Errorf("log of version %d: %w", l.marks.Version, ErrVersion)

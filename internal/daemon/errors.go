@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/mount"
 	"github.com/rhizome-fs/rhizome/identity"
@@ -36,8 +37,10 @@ func explain(err error, o Options) error {
 		return control.Fail(control.Usage, err, "give --home a directory that is empty or does not exist; nothing was changed")
 	case errors.Is(err, store.ErrNoSpace), errors.Is(err, fs.ErrNoSpace):
 		return control.Fail(control.Failed, err, "free some space on the disk of "+o.Home+"; nothing was lost")
+	case errors.Is(err, eventlog.ErrLost):
+		return control.Fail(control.Damaged, err, "copy "+o.Home+" away before anything else; then try: rhizome verify --repair --from BACKUP; if that does not bring the log back, rhizome recover does, from a backup")
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, fs.ErrDamaged), errors.Is(err, ipld.ErrDamaged), errors.Is(err, identity.ErrDamaged):
-		return control.Fail(control.Damaged, err, "copy "+o.Home+" away before anything else, then look at: rhizome doctor")
+		return control.Fail(control.Damaged, err, "copy "+o.Home+" away before anything else, then look at: rhizome verify")
 	case errors.Is(err, os.ErrPermission):
 		return control.Fail(control.Failed, err, "check who owns "+o.Home+" and "+o.Dir)
 	}

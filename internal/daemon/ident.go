@@ -179,9 +179,13 @@ func (i *ident) openVolume(v identity.VolumeID) (fs.Opened, error) {
 	}
 	keys := i.keys.VolumeKeys(v)
 	feed := i.feed(v)
+	begun, err := i.begun(v)
+	if err != nil {
+		return fs.Opened{}, err
+	}
 	log, err := eventlog.Open(eventlog.Options{
 		Store: i.d.st, Volume: v, Feed: feed, Sign: i.keys.Sign, Keys: keys, Member: i.members.Allows,
-		Reducer: tree.New(), Rand: rand.Reader, Now: i.d.clock.now, Logger: i.d.log,
+		Reducer: tree.New(), Rand: rand.Reader, Now: i.d.clock.now, Begun: begun, Logger: i.d.log,
 	})
 	if err != nil {
 		return fs.Opened{}, err
@@ -193,6 +197,28 @@ func (i *ident) openVolume(v identity.VolumeID) (fs.Opened, error) {
 	}
 	i.open[v] = o
 	return o, nil
+}
+
+// begun reports whether a volume must have a log here. The log of a home volume is the first that an identity has: its order begins after that, and so does what a home volume
+// knows of this device. That another volume was opened is noted in the home volume once its log has begun. All of it goes through one write-ahead log, so
+// a crash leaves none of this without the log.
+func (i *ident) begun(v identity.VolumeID) (bool, error) {
+	home := eventlog.Look{DB: i.d.st.DB(), Volume: i.keys.VolumeID("", 0)}
+	if v != home.Volume {
+		others, err := fs.EverOpened(home)
+		return slices.Contains(others, v), err
+	}
+	begun, err := raftstore.Begun(home.DB, i.keys.ID())
+	if err != nil || begun {
+		return begun, err
+	}
+	err = home.Local(func(r eventlog.Reader) {
+		r.Scan(nil, nil, func(_, _ []byte) bool {
+			begun = true
+			return false
+		})
+	})
+	return begun, err
 }
 
 // feed is this device's in a volume.
