@@ -46,9 +46,11 @@ sim:
 crash: tools
 	$(GO) test -count=1 -timeout 0 -run '^(TestCrash|TestPowerCut|TestCopiesCrash)$$' ./tests -v -args -crash $(SECONDS)
 
-# flips flips random bits of a store, one at a time: rhizome verify names each, or all that can be read is as it was.
+# flips flips random bits of a store, one at a time, FLIPS of them at least: rhizome verify names each, or all that can be read is as it was. It also
+# damages every kind of record, repairs it, and kills repairs.
+FLIPS ?= 1000
 flips:
-	$(GO) test -count=1 -timeout 0 -run '^(TestFlips|TestVerifyNames.*|TestRepair)$$' ./internal/daemon -v -args -flips $(SECONDS)
+	$(GO) test -count=1 -timeout 0 -run '^(TestFlips|TestVerifyNames.*|TestRepair.*|TestFirstRun.*)$$' ./internal/daemon -v -args -flips $(SECONDS) -flips-count $(FLIPS) -repair-crashes $(SECONDS)
 
 # programs has large programs do on one mount what takes them minutes, and prints how long, on the mount and in a plain directory of
 # the same disk. npm asks its registry.

@@ -20,8 +20,28 @@ type Look struct {
 	Report  *report.Report
 	// Fix sets a record that follows from others (val nil: removes it), if such records are to be mended; else nil. It must not change what DB shows.
 	Fix func(key, val []byte) error
+	// Feed is this device's, for marks that are made anew; the zero Feed: they are not. Anew is called then: others may have frames of the feed that
+	// are not here, so it must not go on.
+	Feed Feed
+	Anew func()
+	// Forget says, with Fix, that facts may be lost: history then begins with what there is now.
+	Forget bool
 	// Frames are those that are damaged or missing: Verify adds to it, unless it is nil.
 	Frames map[FrameHash]struct{}
+}
+
+// FixLocal has Fix set or remove a device-local record.
+func (o Look) FixLocal(key, val []byte) error {
+	if o.Fix == nil {
+		return nil
+	}
+	return o.Fix(append(volumePrefix(localSpace, o.Volume), key...), val)
+}
+
+// Facts are the keys of a volume's history: from the first on, up to the second.
+func (o Look) Facts() (low, high []byte) {
+	low = newKeyspace(o.Volume).kind(kindFact)
+	return low, after(low)
 }
 
 // PutFrame gives fix a frame that is lost here, as it was found elsewhere. It reports whether it is one of this volume's.

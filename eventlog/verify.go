@@ -38,7 +38,7 @@ type logCheck struct {
 	known bool  // there are marks
 	base  Index // frames up to there are not here: a checkpoint has what they said
 	want  marks
-	order map[FrameHash]Index     // of the committed frames; known once frames begins
+	order map[FrameHash]Index     // of the committed frames; nil: their records say it too
 	here  map[FrameHash]frameMeta // of the frames that are here; read when a record of one is gone
 	count struct{ frames, tentative, waiting uint64 }
 	heads map[FrameHash]headRecord // as the frames say
@@ -116,16 +116,12 @@ func (c *logCheck) readMarks() error {
 	return nil
 }
 
-// checkMarks compares the marks with the order.
-func (c *logCheck) checkMarks() error {
-	if !c.known { // until its first event is framed, a log has none
-		_, fresh, err := dbGet(c.DB, c.ks.local(kindUnframed, 1))
-		if err == nil && (c.count.frames > 0 || !fresh) {
-			c.Report.Bad(report.Order, c.Name+": marks", report.Nothing, "they are missing")
-		}
-		return err
+// replayed is what mends what the replay of the log makes anew.
+func (c *logCheck) replayed() report.Mend {
+	if c.Keys == nil {
+		return report.Nothing
 	}
-	return c.follows(report.Order, c.ks.kind(kindMarks), dagcbor.Encode(&c.want), "how far the order has come")
+	return report.Rebuild
 }
 
 // kept checks the records of the checkpoints that are kept. What they lead to is for who has the blocks.

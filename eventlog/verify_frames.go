@@ -12,9 +12,6 @@ import (
 
 // frames checks every frame by itself and with those that it names.
 func (c *logCheck) frames() error {
-	if _, err := c.indexOf(FrameHash{}); err != nil { // also if no frame is left
-		return err
-	}
 	return c.each(kindFrame, func(key, raw []byte) error {
 		c.count.frames++
 		c.Report.Checked(report.Frame, 1)
@@ -118,19 +115,37 @@ func (c *logCheck) metaOf(h FrameHash) (m frameMeta, ok bool, err error) {
 
 // indexOf returns a frame's place in the committed order, as the order itself says; 0: none.
 func (c *logCheck) indexOf(h FrameHash) (Index, error) {
-	if c.order == nil {
-		c.order = map[FrameHash]Index{}
-		err := c.each(kindCommitted, func(key, val []byte) error {
-			if len(key) == 18+12 && len(val) == len(h) {
-				c.order[FrameHash(val)] = Index(binary.BigEndian.Uint64(key[18:]))
-			}
-			return nil
-		})
-		if err != nil {
-			return 0, err
-		}
+	if c.order != nil {
+		return c.order[h], nil
 	}
-	return c.order[h], nil
+	var m frameMeta
+	rec, ok, err := dbGet(c.DB, c.ks.hash(kindMeta, h))
+	if err != nil || !ok || dagcbor.Decode(rec, &m) != nil || m.Index == 0 {
+		return 0, err
+	}
+	at := binary.BigEndian.AppendUint64(c.ks.kind(kindCommitted), uint64(m.Index))
+	var is Index
+	err = scanRange(c.DB, at, after(at), func(_, val []byte) error {
+		if bytes.Equal(val, h[:]) {
+			is = m.Index
+		}
+		return nil
+	})
+	return is, err
+}
+
+// readOrder has the order itself asked from now on: a record contradicts it.
+func (c *logCheck) readOrder() error {
+	if c.order != nil {
+		return nil
+	}
+	c.order = map[FrameHash]Index{}
+	return c.each(kindCommitted, func(key, val []byte) error {
+		if len(key) == 18+12 && len(val) == len(FrameHash{}) {
+			c.order[FrameHash(val)] = Index(binary.BigEndian.Uint64(key[18:]))
+		}
+		return nil
+	})
 }
 
 // names checks what a frame says of those that it names.
@@ -151,7 +166,11 @@ func (c *logCheck) names(n *node, index Index) (err error) {
 		if h == n.header.Prev && (m.Feed != n.feed || m.First+Seq(m.Count) != n.header.First) {
 			c.Report.Bad(report.Frame, c.frameName(n.hash), report.Nothing, "it does not continue frame %x", h[:8])
 		}
-		if named := c.order[h]; index != 0 && (named == 0 || named > index) {
+		var named Index
+		if named, err = c.indexOf(h); err != nil {
+			return false
+		}
+		if index != 0 && (named == 0 || named > index) {
 			c.Report.Bad(report.Order, c.frameName(n.hash), report.Nothing, "it is committed before frame %x, on which it builds", h[:8])
 		}
 		return true
@@ -214,6 +233,11 @@ func (c *logCheck) committed() error {
 		if !ok {
 			c.lost(h, report.Copy, "it is committed at %d, and not here", i)
 		}
+		if m.Index != i {
+			if err := c.readOrder(); err != nil {
+				return err
+			}
+		}
 		if i > c.marks.Index && c.want.OrderHash == c.marks.OrderHash && c.want.Frames == c.marks.Frames {
 			behind = true // the marks are of an earlier moment
 		}
@@ -238,7 +262,9 @@ func (c *logCheck) tentative() error {
 			return c.extra(report.Order, key, "it is no place of a tentative frame")
 		}
 		h := hashOf(key)
-		if c.order[h] != 0 {
+		if i, err := c.indexOf(h); err != nil {
+			return err
+		} else if i != 0 {
 			return c.extra(report.Order, key, "a committed frame stands in the tentative order")
 		}
 		if _, ok, err := c.metaOf(h); err != nil || !ok {
@@ -250,9 +276,9 @@ func (c *logCheck) tentative() error {
 			return err
 		}
 		if !ok {
-			c.Report.Bad(report.Undo, c.frameName(h), report.Nothing, "its undo record is missing")
+			c.Report.Bad(report.Undo, c.frameName(h), c.replayed(), "its undo record is missing")
 		} else if _, err := decodeUndo(rec); err != nil {
-			c.Report.Bad(report.Undo, c.frameName(h), report.Nothing, "%v", err)
+			c.Report.Bad(report.Undo, c.frameName(h), c.replayed(), "%v", err)
 		}
 		return nil
 	})
@@ -284,8 +310,8 @@ func (c *logCheck) checkHeads() error {
 	}
 	return c.each(kindHead, func(key, _ []byte) error {
 		if _, ok := c.heads[hashOf(key)]; !ok || len(key) != 18+16+32 {
-			if i := c.order[hashOf(key)]; i != 0 && i <= c.base {
-				return nil
+			if i, err := c.indexOf(hashOf(key)); err != nil || i != 0 && i <= c.base {
+				return err
 			}
 			return c.extra(report.Order, key, "it is no feed's last frame")
 		}
@@ -297,9 +323,9 @@ func (c *logCheck) checkHeads() error {
 func (c *logCheck) frameUndos() error {
 	return c.each(kindFrameUndo, func(key, _ []byte) error {
 		c.Report.Checked(report.Undo, 1)
-		if c.order[hashOf(key)] != 0 {
-			return c.extra(report.Undo, key, "the undo record of a committed frame")
+		if i, err := c.indexOf(hashOf(key)); err != nil || i == 0 {
+			return err
 		}
-		return nil
+		return c.extra(report.Undo, key, "the undo record of a committed frame")
 	})
 }

@@ -2,12 +2,8 @@ package eventlog
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"maps"
-	"slices"
 
-	"github.com/rhizome-fs/rhizome/internal/dagcbor"
 	"github.com/rhizome-fs/rhizome/internal/report"
 )
 
@@ -54,65 +50,11 @@ func (c *logCheck) undoOf(n LocalSeq) error {
 		return err
 	}
 	if !ok {
-		c.Report.Bad(report.Undo, c.keyName(key), report.Nothing, "the undo record of event %d is missing", n)
+		c.Report.Bad(report.Undo, c.keyName(key), c.replayed(), "the undo record of event %d is missing", n)
 	} else if _, err := decodeUndo(rec); err != nil {
-		c.Report.Bad(report.Undo, c.keyName(key), report.Nothing, "%v", err)
+		c.Report.Bad(report.Undo, c.keyName(key), c.replayed(), "%v", err)
 	}
 	return nil
-}
-
-// facts checks the form of history.
-func (c *logCheck) facts() error {
-	eras, lost := map[uint32]bool{}, map[uint32]era{}
-	err := c.each(kindEra, func(key, val []byte) error {
-		var e era
-		if len(key) != 18+4 || dagcbor.Decode(val, &e) != nil || e.Start > e.Last {
-			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is no era")
-			return nil
-		}
-		eras[binary.BigEndian.Uint32(key[18:])] = true
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = c.each(kindGrid, func(key, val []byte) error {
-		var g grids
-		if len(key) != 18 || dagcbor.Decode(val, &g) != nil {
-			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is no grid")
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	var scratch []byte
-	err = c.each(kindFact, func(key, val []byte) error {
-		c.Report.Checked(report.Fact, 1)
-		of, m, err := splitFactKey(scratch[:0], key[18:])
-		switch {
-		case err != nil:
-			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "%v", err)
-			return nil
-		case !isFact(val):
-			c.Report.Bad(report.Fact, c.keyName(key), report.Nothing, "it is neither a value nor none, or of nobody")
-		case !eras[m.Era]:
-			e, ok := lost[m.Era]
-			if !ok {
-				e = era{Start: m.Time, Last: m.Time}
-			}
-			lost[m.Era] = era{Start: min(e.Start, m.Time), Last: max(e.Last, m.Time)}
-		}
-		scratch = of
-		return nil
-	})
-	for _, n := range slices.Sorted(maps.Keys(lost)) {
-		// History begins with what there is of it.
-		if err := errors.Join(err, c.follows(report.Fact, c.ks.era(n), dagcbor.Encode(lost[n]), "an era of which there is history")); err != nil {
-			return err
-		}
-	}
-	return err
 }
 
 // unknown looks for records of kinds that there are none of.

@@ -35,6 +35,23 @@ func begin(st *store.Store, id identity.IdentityID, serverID string, last eventl
 	if logs.last > 0 {
 		return ErrBegun
 	}
+	b := st.DB().NewBatch()
+	return commit(st, b, putBegun(b, id, serverID, last))
+}
+
+// Renew is Begin for an order that is there and damaged, or was: all of it goes. It is for a device that is the only voter: what it had ordered, its state
+// has, and what it had not is proposed again.
+func Renew(st *store.Store, id identity.IdentityID, serverID string, last eventlog.Index) error {
+	b := st.DB().NewBatch()
+	err := b.DeleteRange(keyPrefix(id, 0), keyPrefix(id, 0xff), nil)
+	if err := commit(st, b, errors.Join(err, putBegun(b, id, serverID, last))); err != nil {
+		return fmt.Errorf("begin the order anew behind %d: %w", last, err)
+	}
+	return nil
+}
+
+// putBegun puts the records of an order into b that goes on behind last.
+func putBegun(b *pebble.Batch, id identity.IdentityID, serverID string, last eventlog.Index) error {
 	members := raft.Configuration{Servers: []raft.Server{{
 		Suffrage: raft.Voter, ID: raft.ServerID(serverID), Address: raft.ServerAddress(serverID),
 	}}}
@@ -42,13 +59,11 @@ func begin(st *store.Store, id identity.IdentityID, serverID string, last eventl
 	at := snapshot{Index: max(uint64(last), 1), Term: 1, Members: raft.EncodeConfiguration(members)}
 	at.MembersAt = at.Index
 	one := []byte{0, 0, 0, 0, 0, 0, 0, 1}
-	b := st.DB().NewBatch()
-	err = errors.Join(
+	return errors.Join(
 		b.Set(append(keyPrefix(id, 'v'), "CurrentTerm"...), one, nil),
 		b.Set(keyPrefix(id, 's'), dagcbor.Encode(at), nil),
 		b.Set(keyPrefix(id, 'i'), []byte(serverID), nil),
 	)
-	return commit(st, b, err)
 }
 
 // commit applies a batch that was filled without an error.

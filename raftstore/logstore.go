@@ -104,7 +104,7 @@ func (l *logStore) get(index uint64, log *raft.Log) error {
 		return fmt.Errorf("%w: entry %d: %w", store.ErrDamaged, index, err)
 	}
 	if raft.LogType(e.Type) == raft.LogConfiguration {
-		if err := decodable(e.Data); err != nil {
+		if _, err := decodable(e.Data); err != nil {
 			return fmt.Errorf("%w: the members in entry %d: %w", store.ErrDamaged, index, err)
 		}
 	}

@@ -142,7 +142,7 @@ func (s *snapshotStore) meta() (*raft.SnapshotMeta, error) {
 	if err := dagcbor.DecodeTrusted(val, &rec); err != nil {
 		return nil, fmt.Errorf("%w: Raft's snapshot: %w", store.ErrDamaged, err)
 	}
-	if err := decodable(rec.Members); err != nil {
+	if _, err := decodable(rec.Members); err != nil {
 		return nil, fmt.Errorf("%w: the members in Raft's snapshot: %w", store.ErrDamaged, err)
 	}
 	return &raft.SnapshotMeta{

@@ -14,19 +14,27 @@ import (
 )
 
 // Verify checks the records of an identity's order: each entry and its place, terms, the snapshot and this voter's name. name is the
-// identity's, for people; applied the highest index that its logs have; entry says what is wrong with what an entry holds. The error is the
+// identity's, for people; applied the highest index that its logs have; entry says what is wrong with what an entry holds; alone says that the identity has
+// one device, this one. renew reports whether the order is damaged and can be begun anew (see Renew). The error is the
 // database's, or the report's.
-func Verify(db pebble.Reader, id identity.IdentityID, name string, applied uint64, entry func(data []byte) error, r *report.Report) error {
+func Verify(db pebble.Reader, id identity.IdentityID, name string, applied uint64, alone bool, entry func(data []byte) error, r *report.Report) (renew bool, err error) {
 	c := &check{db: db, id: id, name: name, holds: entry, r: r}
 	for _, step := range []func() error{c.snapshot, c.entries, c.stable} {
 		if err := step(); err != nil {
-			return fmt.Errorf("verify the order of %s: %w", name, err)
+			return false, fmt.Errorf("verify the order of %s: %w", name, err)
 		}
 	}
 	if end := max(c.cut, c.last); applied > end {
-		r.Bad(report.Raft, name+": order", report.Nothing, "the state has applied index %d, and the order ends at %d", applied, end)
+		c.bad("order", "the state has applied index %d, and the order ends at %d", applied, end)
 	}
-	return nil
+	mend := report.Nothing
+	if alone || c.voters == 1 {
+		mend = report.Rebuild
+	}
+	for _, f := range c.found {
+		r.Bad(report.Raft, f.where, mend, "%s", f.what)
+	}
+	return mend == report.Rebuild && len(c.found) > 0, nil
 }
 
 // Begun reports whether an identity has an order.
@@ -44,6 +52,9 @@ type check struct {
 	name  string
 	r     *report.Report
 	holds func(data []byte) error
+
+	found  []finding // the first of them
+	voters int       // in the last configuration that can be read; 0: there is none
 
 	any       bool
 	cut, last uint64 // index of the snapshot, and of the last entry
@@ -63,8 +74,16 @@ func (c *check) get(kind byte, key string) ([]byte, bool, error) {
 	return append([]byte(nil), val...), true, nil
 }
 
+// A finding is what is wrong with a record.
+type finding struct{ where, what string }
+
+// mostFound bounds how many are kept.
+const mostFound = 1000
+
 func (c *check) bad(where string, format string, args ...any) {
-	c.r.Bad(report.Raft, c.name+": "+where, report.Nothing, format, args...)
+	if len(c.found) < mostFound {
+		c.found = append(c.found, finding{c.name + ": " + where, fmt.Sprintf(format, args...)})
+	}
 }
 
 func (c *check) snapshot() error {
@@ -84,22 +103,25 @@ func (c *check) snapshot() error {
 
 // members checks a configuration as Raft writes it.
 func (c *check) members(where string, data []byte) {
-	if err := decodable(data); err != nil {
+	n, err := decodable(data)
+	if err != nil {
 		c.bad(where, "its members can't be read: %v", err)
+		return
 	}
+	c.voters = n
 }
 
-// decodable reports whether Raft can read a configuration: it panics on one that it can't.
-func decodable(data []byte) (err error) {
+// decodable counts the members in a configuration, if Raft can read it: it panics on one that it can't.
+func decodable(data []byte) (n int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
 		}
 	}()
-	if len(raft.DecodeConfiguration(data).Servers) == 0 {
-		return errors.New("there are none")
+	if n = len(raft.DecodeConfiguration(data).Servers); n == 0 {
+		return 0, errors.New("there are none")
 	}
-	return nil
+	return n, nil
 }
 
 func (c *check) entries() error {

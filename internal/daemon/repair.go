@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/rhizome-fs/rhizome/internal/report"
 	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
+	"github.com/rhizome-fs/rhizome/raftstore"
 )
 
 // maxRounds bounds how often what was mended is looked at again: a node that is there again shows which of its children are missing.
@@ -88,12 +90,27 @@ func (v *verifier) mend(o VerifyOptions, did *report.Report) (err error) {
 	if err := ipld.MendHeaders(v.fs, v.home, did); err != nil {
 		return err
 	}
-	m := &mender{v: v, st: st, did: did, from: o.From, backups: map[string]bool{}}
+	lost, err := st.Lost()
+	if err != nil {
+		return err
+	}
+	m := &mender{v: v, st: st, did: did, from: o.From, lost: lost, anew: len(lost) > 0}
 	for range maxRounds {
 		changed, err := m.round()
-		if err != nil || changed == 0 {
+		if err != nil {
 			return err
 		}
+		if changed == 0 {
+			break
+		}
+	}
+	if m.anew {
+		if err := m.incarnate(); err != nil {
+			return err
+		}
+	}
+	if len(lost) > 0 {
+		return st.ForgetLost()
 	}
 	return nil
 }
@@ -104,9 +121,10 @@ type mender struct {
 	st    *store.Store
 	did   *report.Report
 	from  string
-	aside bool // the database as it was is kept
+	aside bool             // the database as it was is kept
+	lost  []store.KeyRange // what a salvage lost, until it is dealt with
+	anew  bool             // frames of this device may be lost
 
-	backups map[string]bool // that were told of
 	batch   *pebble.Batch
 	records int
 }
@@ -126,7 +144,7 @@ func (m *mender) round() (changed int, err error) {
 	look.st, look.blocks, look.db = m.st, blocks, m.st.DB()
 	look.wanted, look.frames = map[ipld.CID]struct{}{}, map[eventlog.FrameHash]struct{}{}
 	m.batch, m.records = m.st.DB().NewBatch(), 0
-	look.fix = m.fix
+	look.fix, look.lost = m.fix, m.lost
 	look.contents = ipld.NewContentCheck(blocks, true, look.r)
 	look.contents.Wanted = look.wanted
 	if err := errors.Join(look.segments(), look.identities()); err != nil {
@@ -136,30 +154,79 @@ func (m *mender) round() (changed int, err error) {
 	if err != nil {
 		return n, errors.Join(err, m.batch.Close())
 	}
+	m.lost, m.anew = nil, m.anew || look.anew
 	if m.records > 0 {
 		m.did.Did(report.State, "db", "made %d records anew from what they follow from", m.records)
 	}
 	if err := m.st.Commit(m.batch, store.OnDisk); err != nil {
 		return n, err
 	}
-	return n + found + m.records, blocks.Sync()
+	if err := m.renewOrders(look.orders); err != nil {
+		return n, err
+	}
+	return n + found + m.records + len(look.orders), blocks.Sync()
+}
+
+// renewOrders has orders go on behind what the logs have, if this device alone orders.
+func (m *mender) renewOrders(lost []lostOrder) error {
+	for _, o := range lost {
+		if err := m.keepAside(); err != nil {
+			return err
+		}
+		if err := raftstore.Renew(m.st, o.keys.ID(), serverID(o.keys), o.last); err != nil {
+			return err
+		}
+		m.did.Did(report.Raft, o.keys.Name()+": order", "began it anew behind %d, up to which the logs have it", o.last)
+	}
+	return nil
+}
+
+// incarnate begins a new incarnation of each identity's feeds. Frames of the old one that are lost here may be elsewhere, and must not get
+// rivals.
+func (m *mender) incarnate() error {
+	dir := m.st.Path(keyringDir)
+	rings, err := identity.LoadKeyrings(m.st.FS(), dir)
+	if err != nil {
+		return err
+	}
+	for _, k := range rings {
+		n, err := identity.NewIncarnation(rand.Reader)
+		if err != nil {
+			return err
+		}
+		k.SetIncarnation(n)
+		if err := k.Save(m.st.FS(), dir); err != nil {
+			return err
+		}
+		m.did.Did(report.Keyring, k.Name(), "began a new incarnation, since frames of the old one may be lost here")
+	}
+	return nil
 }
 
 // fix sets or removes a record. The database as it was is kept before the first.
 func (m *mender) fix(key, val []byte) error {
-	if !m.aside {
-		path := m.st.Path("before-repair-" + time.Now().UTC().Format("20060102T150405.000000000"))
-		if err := m.st.KeepAside(path); err != nil {
-			return err
-		}
-		m.aside = true
-		m.did.Did(report.Home, m.v.home, "kept the database as it was: %s", path)
+	if err := m.keepAside(); err != nil {
+		return err
 	}
 	m.records++
 	if val == nil {
 		return m.batch.Delete(key, nil)
 	}
 	return m.batch.Set(key, val, nil)
+}
+
+// keepAside keeps the database as it was, once.
+func (m *mender) keepAside() error {
+	if m.aside {
+		return nil
+	}
+	path := m.st.Path("before-repair-" + time.Now().UTC().Format("20060102T150405.000000000"))
+	if err := m.st.KeepAside(path); err != nil {
+		return err
+	}
+	m.aside = true
+	m.did.Did(report.Home, m.v.home, "kept the database as it was: %s", path)
+	return nil
 }
 
 // copies takes blocks and frames from where the person said that there are some.

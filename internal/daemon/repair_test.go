@@ -61,6 +61,25 @@ func TestRepair(t *testing.T) {
 		{"a deleted kind of the state", dropKind(t, "lsd"), false, "state"},
 		{"lost places of frames", dropKind(t, "lm lh"), false, ""},
 		{"a lost membership", dropKind(t, "k"), false, "membership"},
+		{"lost marks", dropKind(t, "la"), false, "order"},
+		{"a lost order", dropKind(t, "rl rv ri rs rk"), false, "raft"},
+		{"a damaged order", func(t *testing.T, home string) {
+			withStore(t, home, func(st *store.Store) {
+				all := records(t, st)["rl"]
+				set(t, st, all[len(all)/2], []byte("no entry"))
+			})
+		}, false, "raft"},
+		{"damaged facts", func(t *testing.T, home string) {
+			withStore(t, home, func(st *store.Store) { set(t, st, records(t, st)["ly"][3], []byte{7}) })
+		}, false, "fact"},
+		{"damaged records of the device", func(t *testing.T, home string) {
+			withStore(t, home, func(st *store.Store) {
+				vol := records(t, st)["lsi"][0][1:17]
+				for _, kind := range "LQK" {
+					set(t, st, append(append(append([]byte("f"), vol...), byte(kind)), make([]byte, 24)[:map[rune]int{'L': 16, 'Q': 16, 'K': 24}[kind]]...), []byte("none of them"))
+				}
+			})
+		}, false, "local"},
 		{"lost frames", dropKind(t, "lf"), true, "frame"},
 		{"a damaged table, which the write-ahead log still has", func(t *testing.T, home string) {
 			path, size := theFile(t, home, "db/*.sst")
@@ -127,10 +146,24 @@ func TestRepair(t *testing.T) {
 			if !rep.Clean {
 				t.Fatalf("not mended: %s", damage(rep))
 			}
-			if got := served(t, home); !maps.Equal(got, want) {
+			got := served(t, copyStore(t, home))
+			goesOn(t, home)
+			if !maps.Equal(got, want) {
 				t.Errorf("after the repair there is %v, and was %v", got, want)
 			}
 		})
+	}
+}
+
+// goesOn writes to a store that was mended, and finds nothing wrong with it then.
+func goesOn(t *testing.T, home string) {
+	t.Helper()
+	d := opened(t, home)
+	write(t, d, volume(t, d, "notes"), "after the repair", make([]byte, 5000))
+	committed(t, d)
+	shut(t, d)
+	if rep := verified(t, VerifyOptions{Home: home, Deep: true}); !rep.Clean {
+		t.Errorf("after the repair a file was written, and then: %s", damage(rep))
 	}
 }
 

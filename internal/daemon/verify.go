@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,12 +70,21 @@ type verifier struct {
 	mounted  bool
 	bytes    int64
 
-	tables bool // one of the database's is damaged
+	tables bool             // one of the database's is damaged
+	lost   []store.KeyRange // what a salvage could not bring back
 
 	// For who repairs; else nil.
 	wanted map[ipld.CID]struct{}           // blocks that are damaged or missing
 	frames map[eventlog.FrameHash]struct{} // and frames
 	fix    func(key, val []byte) error
+	anew   bool        // marks of a log were made anew
+	orders []lostOrder // that must be begun anew
+}
+
+// A lostOrder is the order of an identity that is damaged, and of which this device is the only voter.
+type lostOrder struct {
+	keys *identity.Keyring
+	last eventlog.Index // that its logs have
 }
 
 func newVerifier(ctx context.Context, home string, disk vfs.FS, deep bool, progress func(done, total int64), log *slog.Logger) *verifier {
@@ -172,12 +182,15 @@ func (v *verifier) identities() error {
 		if v.blocks != nil {
 			look.Blocks = v.blocks
 		}
+		look.Anew = func() { v.anew = true }
+		look.Forget = v.loses(look.Facts())
 		if d, ok := look.Device(); ok && members[d] != nil {
 			look.Member = members[d].Allows
 			applied[d] = max(applied[d], look.Index())
 			for _, k := range v.rings {
 				if k.Device() == d {
 					look.Keys = k.VolumeKeys(id)
+					look.Feed = eventlog.Feed{Volume: id, Device: d, Incarnation: k.Incarnation()}
 				}
 			}
 		}
@@ -186,7 +199,9 @@ func (v *verifier) identities() error {
 		}
 	}
 	for _, k := range v.rings {
-		if err := errors.Join(v.missing(k, vols), v.order(k, applied[k.Device()])); err != nil {
+		m := members[k.Device()]
+		alone := m != nil && len(m.Members()) == 1
+		if err := errors.Join(v.missing(k, vols), v.order(k, applied[k.Device()], alone)); err != nil {
 			return err
 		}
 	}
@@ -246,12 +261,23 @@ func (v *verifier) volume(look eventlog.Look) error {
 	return nil
 }
 
-// order checks the order of an identity: vols are its volumes.
-func (v *verifier) order(k *identity.Keyring, applied eventlog.Index) error {
-	if err := raftstore.Verify(v.db, k.ID(), k.Name(), uint64(applied), checkEntry, v.r); err != nil {
+// order checks the order of an identity, of which its logs have what is up to applied. alone: it has one device.
+func (v *verifier) order(k *identity.Keyring, applied eventlog.Index, alone bool) error {
+	renew, err := raftstore.Verify(v.db, k.ID(), k.Name(), uint64(applied), alone, checkEntry, v.r)
+	if err != nil {
 		return v.unreadable(report.Raft, k.Name(), err)
 	}
+	if renew && v.fix != nil {
+		v.orders = append(v.orders, lostOrder{k, applied})
+	}
 	return nil
+}
+
+// loses reports whether a salvage may have lost records with keys from low on and below high.
+func (v *verifier) loses(low, high []byte) bool {
+	return slices.ContainsFunc(v.lost, func(r store.KeyRange) bool {
+		return (len(r.To) == 0 || bytes.Compare(r.To, low) >= 0) && bytes.Compare(r.From, high) < 0
+	})
 }
 
 // nameOf is a volume's name for people.

@@ -41,8 +41,7 @@ func (m *manner) pace(bytes int64) error {
 // sayEvery is how often the one who asked is told how far the work is.
 const sayEvery = 200 * time.Millisecond
 
-// verify checks the store that the daemon serves, as it is at one moment. The write-ahead log and the list of tables are being written, and
-// spill files too: only a store at rest can show whether they are whole.
+// verify checks the store that the daemon serves, as it is at one moment; what is being written, as far as it is written by then.
 func (d *daemon) verify(ctx context.Context, q control.VerifyRequest, out *control.Stream[control.VerifyStep]) error {
 	var said time.Time
 	polite := manner{ctx: ctx, since: time.Now()}
@@ -60,12 +59,15 @@ func (d *daemon) verify(ctx context.Context, q control.VerifyRequest, out *contr
 		return polite.pace(bytes)
 	})
 	v.mounted, v.st, v.blocks = true, d.st, d.blocks
+	if err := d.blocks.Sync(); err != nil { // what was appended gets its mark
+		return err
+	}
 	err := d.blocks.WithoutCollection(ctx, func() error {
 		snap := d.st.DB().NewSnapshot()
 		defer d.st.CloseSnapshot(snap)
 		v.db = snap
 		v.contents = ipld.NewContentCheck(v.blocks, v.deep, v.r)
-		if err := d.st.VerifyTables(v.r); err != nil {
+		if err := errors.Join(d.st.VerifyOpen(v.r), d.fs.VerifyUnsealed(v.r)); err != nil {
 			return err
 		}
 		if err := v.segments(); err != nil {

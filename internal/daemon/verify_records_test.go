@@ -118,6 +118,7 @@ var unprotected = map[string]string{
 	"fL":  "ctime, atime and st_ino are this device's alone, and nothing else says them",
 	"fJ":  "an edit that goes on has no checksum but that of the table",
 	"fK":  "an edit that goes on has no checksum but that of the table",
+	"fC":  "checksums of pages that the edit has not",
 	"fP":  "its times, and which versions it replaces, are in the held event too, and are not compared",
 	"fQ":  "bytes that are not sealed have no checksum but that of the table",
 	"ly":  "what was behind a key is nowhere else",

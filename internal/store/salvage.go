@@ -3,18 +3,15 @@ package store
 import (
 	"bytes"
 	"container/heap"
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rhizome-fs/rhizome/internal/report"
@@ -25,8 +22,8 @@ import (
 // tables say. What was in the damaged part only is lost, and of a key whose newest record was there, an older one may show: who
 // mends a store makes anew what follows from other records, and names the rest.
 //
-// It reads all tables in the directory, not those that the list names: the list may be what is damaged, and tables that it
-// does not name any more are removed within moments.
+// It reads the tables that the list names. One that it does not name any more may have records that were deleted since, and stays unread. If the end of
+// the list is damaged, tables that came after it are read too; only if there is no list that can be read all tables are, and that is told.
 //
 // Names on the way: db.new is being made, db.salvaged is complete, db.damaged-TIME is what was there. A start that finds no database and a
 // complete one takes that.
@@ -36,6 +33,7 @@ const (
 )
 
 // Salvage replaces the database of a home that nobody has open by what can be read of it. The old one is kept beside it, and named in r.
+// The new one says what may be lost: see Store.Lost.
 func Salvage(fs vfs.FS, home string, r *report.Report) error {
 	lock, err := lockHome(fs, home)
 	if err != nil {
@@ -62,7 +60,10 @@ type salvage struct {
 }
 
 // A lostPart is what of a table could not be read.
-type lostPart struct{ path, what string }
+type lostPart struct {
+	path, what string
+	keys       KeyRange // between these; both empty: any
+}
 
 // A deletedRange is a deletion of all keys from start on and before end that are older.
 type deletedRange struct {
@@ -75,16 +76,8 @@ func (s *salvage) path(elem ...string) string {
 }
 
 func (s *salvage) run() error {
-	names, err := s.fs.List(s.path("db"))
-	if err != nil {
+	if err := s.tables(); err != nil {
 		return err
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, tableSuffix) {
-			if err := s.table(s.path("db", name)); err != nil {
-				return err
-			}
-		}
 	}
 	if err := errors.Join(s.fs.RemoveAll(s.path(makingDir)), s.fs.RemoveAll(s.path(salvagedDir))); err != nil {
 		return err
@@ -93,40 +86,6 @@ func (s *salvage) run() error {
 		return err
 	}
 	return s.swap()
-}
-
-// table begins to read a table.
-func (s *salvage) table(path string) error {
-	t, _, err := openTable(s.fs, path)
-	if err != nil {
-		if Passing(err) {
-			return err
-		}
-		s.lost = append(s.lost, lostPart{path, fmt.Sprintf("nothing in it could be read (%v)", err)})
-		return nil
-	}
-	c := &tableCursor{t: t}
-	s.open = append(s.open, c)
-	if spans, err := t.NewRawRangeDelIter(context.Background(), sstable.NoFragmentTransforms, sstable.NoReadEnv); err == nil && spans != nil {
-		span, err := spans.First()
-		for ; span != nil && err == nil; span, err = spans.Next() {
-			for _, k := range span.Keys {
-				s.deleted = append(s.deleted, deletedRange{slices.Clone(span.Start), slices.Clone(span.End), uint64(k.SeqNum())})
-			}
-		}
-		spans.Close()
-	}
-	if t.ValidateBlockChecksums() != nil {
-		from, to := c.readWhatCanBe()
-		s.lost = append(s.lost, lostPart{path, fmt.Sprintf("records from %q to %q could not be read", from, to)})
-		return nil
-	}
-	it, err := t.NewIter(block.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
-	if err != nil {
-		return err
-	}
-	c.it = it
-	return c.step(true)
 }
 
 // write makes the new database.
@@ -142,7 +101,9 @@ func (s *salvage) write() error {
 	if err := s.merge(db); err != nil {
 		return errors.Join(err, db.Close())
 	}
-	err = s.setPosition(db)
+	if err = s.setPosition(db); err == nil {
+		err = s.noteLost(db)
+	}
 	if err == nil {
 		err = db.Flush()
 	}
@@ -214,6 +175,55 @@ func (s *salvage) setPosition(db *pebble.DB) error {
 		return err
 	}
 	return b.Commit(pebble.NoSync)
+}
+
+// lostKey holds what a salvage could not bring back, until a repair has dealt with it.
+func lostKey() []byte { return []byte("s\x00lost") }
+
+// noteLost leaves in the new database what it may lack. What an earlier salvage noted stands there already.
+func (s *salvage) noteLost(db *pebble.DB) error {
+	if s.whole || len(s.lost) == 0 {
+		return nil
+	}
+	lost, err := lostIn(db)
+	if err != nil {
+		return err
+	}
+	for _, l := range s.lost {
+		lost = append(lost, l.keys)
+	}
+	rec, err := json.Marshal(lost)
+	if err != nil {
+		return err
+	}
+	return db.Set(lostKey(), rec, pebble.NoSync)
+}
+
+func lostIn(db *pebble.DB) (lost []KeyRange, err error) {
+	rec, closer, err := db.Get(lostKey())
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	if json.Unmarshal(rec, &lost) != nil {
+		return []KeyRange{{}}, nil // anything
+	}
+	return lost, nil
+}
+
+// Lost returns the keys of which a salvage may have lost records, or brought older ones back, if no repair has dealt with that.
+func (s *Store) Lost() ([]KeyRange, error) { return lostIn(s.DB()) }
+
+// ForgetLost notes that a repair has dealt with it.
+func (s *Store) ForgetLost() error {
+	b := s.DB().NewBatch()
+	if err := b.Delete(lostKey(), nil); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return s.Commit(b, OnDisk)
 }
 
 // tell says what is lost. What follows from other records is made anew, and then nothing shows any more that there were others, which do not.
@@ -298,112 +308,4 @@ func finishSalvage(fs vfs.FS, home string) error {
 		return ignoreMissing(err)
 	}
 	return errors.Join(fs.Rename(done, db), syncDir(fs, home))
-}
-
-// A tableEntry is one record of a table.
-type tableEntry struct {
-	key, val []byte
-	seq      uint64
-	set      bool // else the key was deleted
-}
-
-// A tableCursor goes through one table, or through what could be read of it.
-type tableCursor struct {
-	t    *sstable.Reader
-	it   sstable.Iterator // nil: all is in rest
-	rest []tableEntry
-	now  tableEntry
-	ok   bool
-}
-
-func (c *tableCursor) valid() bool { return c.ok }
-
-func (c *tableCursor) next() error {
-	if c.it != nil {
-		return c.step(false)
-	}
-	if c.ok = len(c.rest) > 0; c.ok {
-		c.now, c.rest = c.rest[0], c.rest[1:]
-	}
-	return nil
-}
-
-// step goes on in the table, or to its first entry.
-func (c *tableCursor) step(first bool) (err error) {
-	next := c.it.Next
-	if first {
-		next = c.it.First
-	}
-	kv := next()
-	if c.ok = kv != nil; !c.ok {
-		return c.it.Error()
-	}
-	c.now, err = entryOf(kv.K.UserKey, kv.Kind(), uint64(kv.SeqNum()), kv.Value)
-	return err
-}
-
-func entryOf(key []byte, kind pebble.InternalKeyKind, seq uint64, value func([]byte) ([]byte, bool, error)) (tableEntry, error) {
-	e := tableEntry{key: slices.Clone(key), seq: seq}
-	if e.set = kind == pebble.InternalKeyKindSet || kind == pebble.InternalKeyKindSetWithDelete; !e.set {
-		return e, nil
-	}
-	val, _, err := value(nil)
-	e.val = slices.Clone(val)
-	return e, err
-}
-
-// readWhatCanBe reads a damaged table from both ends, each as far as it goes, and says between which keys it could not be read.
-func (c *tableCursor) readWhatCanBe() (from, to []byte) {
-	head := c.readEnd(false, nil)
-	if len(head) > 0 {
-		from = head[len(head)-1].key
-	}
-	tail := c.readEnd(true, from)
-	if len(tail) > 0 {
-		to = tail[len(tail)-1].key
-	}
-	slices.Reverse(tail)
-	c.rest = append(head, tail...)
-	_ = c.next() // from memory
-	return from, to
-}
-
-// readEnd reads a table from its beginning or its end on, until something is damaged or until is reached.
-func (c *tableCursor) readEnd(back bool, until []byte) (list []tableEntry) {
-	it, err := c.t.NewIter(block.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
-	if err != nil {
-		return nil
-	}
-	defer it.Close()
-	first, next := it.First, it.Next
-	if back {
-		first, next = it.Last, it.Prev
-	}
-	for kv := first(); kv != nil; kv = next() {
-		e, err := entryOf(kv.K.UserKey, kv.Kind(), uint64(kv.SeqNum()), kv.Value)
-		if err != nil || until != nil && bytes.Compare(e.key, until) <= 0 {
-			break
-		}
-		list = append(list, e)
-	}
-	return list
-}
-
-// cursors is a heap: the least key first, of one key the newest record.
-type cursors []*tableCursor
-
-func (h cursors) Len() int { return len(h) }
-func (h cursors) Less(i, j int) bool {
-	if d := bytes.Compare(h[i].now.key, h[j].now.key); d != 0 {
-		return d < 0
-	}
-	return h[i].now.seq > h[j].now.seq
-}
-func (h cursors) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *cursors) Push(x any)   { *h = append(*h, x.(*tableCursor)) }
-func (h *cursors) Pop() any {
-	last := len(*h) - 1
-	c := (*h)[last]
-	*h = (*h)[:last]
-	return c
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -42,31 +43,6 @@ func VerifyFiles(fs vfs.FS, home string, r *report.Report) error {
 		}
 		if err := verifyTable(fs, fs.PathJoin(home, "db", name), r); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// VerifyTables checks every block of every table that the database has now, while it is at work. Tables stay until it returns.
-func (s *Store) VerifyTables(r *report.Report) error {
-	pin, err := s.DB().NewIter(&pebble.IterOptions{}) // its tables are not removed
-	if err != nil {
-		return err
-	}
-	defer pin.Close()
-	levels, err := s.db.SSTables()
-	if err != nil {
-		return err
-	}
-	for _, level := range levels {
-		for _, t := range level {
-			path := s.Path("db", fmt.Sprintf("%06d%s", uint64(t.BackingSSTNum), tableSuffix))
-			if _, err := s.fs.Stat(path); errors.Is(err, os.ErrNotExist) {
-				continue // merged since
-			}
-			if err := verifyTable(s.fs, path, r); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -127,21 +103,31 @@ func openTable(fs vfs.FS, path string) (*sstable.Reader, int64, error) {
 
 // verifyManifest reads the list of tables to its end. The database takes what it can't read for the end.
 func verifyManifest(fs vfs.FS, dir string, r *report.Report) error {
+	where, err := readManifest(fs, dir)
+	if where == "" {
+		return err
+	}
+	r.Checked(report.Manifest, 1)
+	if err != nil {
+		r.Bad(report.Manifest, where, report.Rebuild, "%v", err)
+	}
+	return nil
+}
+
+// readManifest reads the list of tables, and says where it can't be read on, or where it is. where is empty if there is no database.
+func readManifest(fs vfs.FS, dir string) (where string, err error) {
 	desc, err := pebble.Peek(dir, fs)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return "", nil
 	}
 	if err != nil || !desc.Exists {
-		r.Bad(report.Manifest, dir, report.Nothing, "there is no list of tables: %v", err)
-		return nil
+		return dir, fmt.Errorf("there is no list of tables: %w", cmp.Or(err, os.ErrNotExist))
 	}
 	f, err := fs.Open(desc.ManifestFilename)
 	if err != nil {
-		r.Bad(report.Manifest, desc.ManifestFilename, report.Nothing, "%v", err)
-		return nil
+		return desc.ManifestFilename, err
 	}
 	defer f.Close()
-	r.Checked(report.Manifest, 1)
 	list := pebblerecord.NewReader(f, 0)
 	for {
 		at := list.Offset()
@@ -150,11 +136,10 @@ func verifyManifest(fs vfs.FS, dir string, r *report.Report) error {
 			_, err = io.Copy(io.Discard, rec)
 		}
 		if errors.Is(err, io.EOF) {
-			return nil
+			return desc.ManifestFilename, nil
 		}
 		if err != nil {
-			r.Bad(report.Manifest, fmt.Sprintf("%s:%d", desc.ManifestFilename, at), report.Rebuild, "%v", err)
-			return nil
+			return fmt.Sprintf("%s:%d", desc.ManifestFilename, at), err
 		}
 	}
 }
