@@ -3,10 +3,11 @@
 GO      ?= go
 DIR     ?= $(HOME)/Rhizome
 SECONDS ?= 60
+IPFS    ?= ipfs
 CORE    := ./identity ./ipld/... ./eventlog ./fs ./fs/tree ./raftstore ./internal/store ./internal/dagcbor
 export CGO_ENABLED = 0
 
-.PHONY: build mount tools test check race layers sim crash flips posix programs soak fuzz bench clean
+.PHONY: build mount tools test check race layers sim crash flips posix programs ipfs soak fuzz bench clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/rhizome ./cmd/rhizome
@@ -58,6 +59,11 @@ programs: tools
 	@./scripts/install git restic borgbackup libreoffice-writer-nogui unzip libglib2.0-bin gvfs dbus-daemon
 	@command -v npm >/dev/null || ./scripts/install npm
 	$(GO) test -count=1 -timeout 0 -run '^TestHeavyPrograms$$' ./tests -v -args -programs
+
+# ipfs has Kubo read what export writes: make ipfs IPFS=/path/to/ipfs
+ipfs: tools
+	@command -v "$(IPFS)" >/dev/null || { echo "make ipfs needs Kubo's ipfs: make ipfs IPFS=/path/to/ipfs" >&2; exit 1; }
+	$(GO) test -count=1 -timeout 10m -run '^TestIPFS$$' ./tests -v -args -ipfs "$$(command -v "$(IPFS)")"
 
 # soak has eight processes work on one mount, each against a model of its own, and random operations on the bytes of one file
 # against bytes in memory. A seed that is printed replays the operations: -args -soak N -soak-seed SEED.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -106,43 +105,35 @@ func (d *device) wantMended(fs vfs.FS) {
 	d.wantSame(d.recovered(fs))
 }
 
-// Blocks that the store has no more are taken from the damaged pack, frames too.
+// A block that the store has no more is taken from the damaged pack.
 func TestMendKeepsWhatOnlyTheBackupHas(t *testing.T) {
 	fs := vfs.NewMem()
 	d := grown(t, fs)
-	d.write(d.logs[0], 1, 3000, true)
-	d.backup(fs)
-	var large ipld.CID // the store's only copy of it is in the backup
-	must(t, d.blocks.Keys(func(c ipld.CID) error {
-		if b, err := d.blocks.Get(c); err == nil && len(b.Data) > 3000 {
-			large = c
-		}
-		return nil
-	}))
-	without := d.source()
-	without.Blocks = &lacking{d.blocks, large}
-	without.Missed = func(map[ipld.CID]struct{}) ([]ipld.CID, error) { return nil, nil } // it has expired
-	for _, path := range paths(t, fs) {
-		if data := get(t, fs, path); strings.HasSuffix(path, blockSuffix) && len(data) > 3000 {
-			data[len(data)-30] ^= 1 // another one than the first, which is small; or a node
-			put(t, fs, path, data)
-		}
-	}
-	res, err := Mend(t.Context(), fs, "backup", without, func(Progress) {})
-	if err != nil || len(res.Faults) == 0 {
-		t.Fatalf("%+v %v", res, err)
-	}
 	b, err := Open(fs, "backup", d.keys.ID())
 	must(t, err)
-	have := map[ipld.CID]bool{}
+	var all []ipld.CID
 	whole := func(f Fault) error { return errors.New(f.String()) }
+	must(t, b.Blocks(t.Context(), whole, func(b ipld.Block) error { all = append(all, b.CID); return nil }))
+	without := d.source()
+	without.Blocks = &lacking{d.blocks, all[1]}                                          // the first run's first leaf
+	without.Missed = func(map[ipld.CID]struct{}) ([]ipld.CID, error) { return nil, nil } // it has expired
+	path := "backup/" + partName(d.keys.ID()) + "/" + packName(2, blockSuffix)
+	data := get(t, fs, path)
+	data[len(data)-30] ^= 1 // in that run's last one
+	put(t, fs, path, data)
+	res, err := Mend(t.Context(), fs, "backup", without, func(Progress) {})
+	if err != nil || len(res.Faults) != 1 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	b, err = Open(fs, "backup", d.keys.ID())
+	must(t, err)
+	have := map[ipld.CID]bool{}
 	must(t, b.Blocks(t.Context(), whole, func(b ipld.Block) error { have[b.CID] = true; return nil }))
-	must(t, d.blocks.Keys(func(c ipld.CID) error {
+	for _, c := range all {
 		if !have[c] {
 			t.Errorf("block %v is lost", c)
 		}
-		return nil
-	}))
+	}
 }
 
 type lacking struct {
