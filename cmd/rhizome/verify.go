@@ -23,8 +23,7 @@ func newVerify(a *app) *cobra.Command {
 		Long: `Verify reads everything in the store and says exactly what is not as it was written: blocks against their
 hashes and keys, the index, frames with their signatures and their order, the state, files and names. It changes nothing unless --repair is given.
 
-It works while the store is mounted, slowly so that nobody waits for it; what only a store at rest can show (the write-ahead log, device-local
-records, --repair) wants it unmounted.
+It works while the store is mounted, slowly so that nobody waits for it; what a start would make of the store, and --repair, want it unmounted.
 
   --deep           opens every block of every version, and replays the log and compares the state with what comes of it
   --repair         mends what follows from what is here: the index, the state, a flipped bit that a checksum tells.
@@ -63,6 +62,7 @@ func (a *app) verify(ctx context.Context, o daemon.VerifyOptions) error {
 	o.Progress = func(done, total int64) { p.update(control.Progress{Done: done, Total: total}) }
 	rep, err := a.verifyMounted(ctx, o)
 	if control.CodeOf(err) == control.NoDaemon {
+		limitGarbage() // most of what lives is the database's cache
 		rep, err = daemon.Verify(ctx, o)
 	}
 	p.end()
