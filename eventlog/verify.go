@@ -38,6 +38,7 @@ type logCheck struct {
 	known bool  // there are marks
 	base  Index // frames up to there are not here: a checkpoint has what they said
 	want  marks
+	kepts map[Index]Checkpoint    // those that are kept, as the order says what they have
 	order map[FrameHash]Index     // of the committed frames; nil: their records say it too
 	here  map[FrameHash]frameMeta // of the frames that are here; read when a record of one is gone
 	count struct{ frames, tentative, waiting uint64 }
@@ -104,6 +105,10 @@ func (c *logCheck) readMarks() error {
 	} else if ok && dagcbor.Decode(rec, &c.base) != nil {
 		c.Report.Bad(report.Order, c.Name+": base", report.Nothing, "it can't be read")
 	}
+	c.kepts = map[Index]Checkpoint{}
+	for _, k := range c.Kept() {
+		c.kepts[k.Index] = Checkpoint{}
+	}
 	rec, ok, err := dbGet(c.DB, c.ks.kind(kindMarks))
 	if err != nil || !ok {
 		return err
@@ -122,19 +127,4 @@ func (c *logCheck) replayed() report.Mend {
 		return report.Nothing
 	}
 	return report.Rebuild
-}
-
-// kept checks the records of the checkpoints that are kept. What they lead to is for who has the blocks.
-func (c *logCheck) kept() error {
-	return c.each(kindKept, func(key, val []byte) error {
-		c.Report.Checked(report.Order, 1)
-		k, err := decodeKept(key, val)
-		switch {
-		case err != nil || len(key) != 18+8:
-			c.Report.Bad(report.Order, c.keyName(key), report.Nothing, "it is no kept checkpoint: %v", err)
-		case c.known && (k.Index > c.marks.Index || k.Frames > c.marks.Frames):
-			c.Report.Bad(report.Order, c.keyName(key), report.Nothing, "the log has not come to this checkpoint")
-		}
-		return nil
-	})
 }

@@ -72,6 +72,9 @@ func (c *logCheck) place(f *Frame) error {
 	if err != nil {
 		return err
 	}
+	if index != 0 && index <= c.base {
+		c.Report.Bad(report.Order, c.frameName(f.Hash), report.Nothing, "it is here, and its place is one of those whose frames are gone")
+	}
 	if index == 0 {
 		c.count.tentative++
 		key := c.ks.tentative(f.Depth, n.feed, f.Hash)
@@ -245,6 +248,7 @@ func (c *logCheck) committed() error {
 		c.want.Frames++
 		c.want.Events += m.Count
 		c.want.Index = max(c.want.Index, i)
+		c.passes(i)
 		return nil
 	})
 	if err == nil && c.want.OrderHash != c.marks.OrderHash && !behind {

@@ -16,6 +16,7 @@ func (v *verifier) checkpoints(look eventlog.Look) error {
 	}
 	seen := map[ipld.CID]bool{}
 	for _, k := range look.Kept() {
+		found := v.r.Damaged()
 		where := fmt.Sprintf("%s: checkpoint at %d", look.Name, k.Index)
 		for stack := []ipld.CID{k.Table.Link.CID}; len(stack) > 0; {
 			c := stack[len(stack)-1]
@@ -41,6 +42,15 @@ func (v *verifier) checkpoints(look eventlog.Look) error {
 			if err := v.r.Read(int64(len(b.Data))); err != nil {
 				return err
 			}
+		}
+		if !v.deep || look.Keys == nil || v.r.Damaged() > found {
+			continue
+		}
+		err := k.Read(v.blocks, func() error { return v.r.Read(0) })
+		if errors.Is(err, ipld.ErrDamaged) || errors.Is(err, ipld.ErrNotFound) {
+			v.r.Bad(report.Link, where, report.Nothing, "%v", err)
+		} else if err != nil {
+			return err
 		}
 	}
 	return nil

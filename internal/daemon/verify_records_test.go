@@ -22,9 +22,12 @@ func aBusyStore(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir() + "/store"
 	d := opened(t, home)
+	notes := volume(t, d, "notes")
+	write(t, d, notes, "early", []byte("early"))
+	tidied(t, d, 0, false)
+	tidied(t, d, days30+day, false) // frames are gone
 	fill(t, d)
 	committed(t, d)
-	notes := volume(t, d, "notes")
 	openEdit(t, d, notes, "open", 1000)        // in the log
 	openEdit(t, d, notes, "open too", 400_000) // in a spill file
 	for i := range 4 {
@@ -88,6 +91,14 @@ func checkOpen(t *testing.T, st *store.Store, home string) *verifier {
 	t.Helper()
 	v := newVerifier(t.Context(), home, vfs.Default, true, nil, nil)
 	v.st, v.db = st, st.DB()
+	if blocks, err := ipld.OpenSegments(st, ipld.SegmentOptions{}); err == nil { // else it is told below
+		v.blocks = blocks
+		defer func() {
+			if err := blocks.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
 	if err := v.segments(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +132,7 @@ var unprotected = map[string]string{
 	"fC":  "checksums of pages that the edit has not",
 	"fP":  "its times, and which versions it replaces, are in the held event too, and are not compared",
 	"fQ":  "bytes that are not sealed have no checksum but that of the table",
+	"lk":  "when a checkpoint was made, and how many bytes it has",
 	"ly":  "what was behind a key is nowhere else",
 	"lx":  "how fine history is, is nowhere else",
 	"lr":  "when an era began is nowhere else",
