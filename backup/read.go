@@ -12,7 +12,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/identity"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
@@ -126,24 +125,6 @@ func (b *Backup) Lacking() []ipld.CID { return b.m.Lacking }
 
 // Origins returns the checkpoints from which logs go on whose first frames are not in the backup.
 func (b *Backup) Origins() []Origin { return slices.Clone(b.m.Origins) }
-
-// Volumes returns the volumes that have a log in the backup.
-func (b *Backup) Volumes() []identity.VolumeID {
-	var ids []identity.VolumeID
-	for _, v := range b.m.Volumes {
-		ids = append(ids, v.ID)
-	}
-	return ids
-}
-
-// Last returns the last index that any frame has.
-func (b *Backup) Last() eventlog.Index {
-	var last eventlog.Index
-	for _, v := range b.m.Volumes {
-		last = max(last, v.Index)
-	}
-	return last
-}
 
 // Size returns how many bytes the packs have.
 func (b *Backup) Size() int64 { return b.size("") }

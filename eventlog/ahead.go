@@ -1,7 +1,7 @@
 package eventlog
 
 // aheadAtOnce is how many keys are read under the lock before those who wait for it get it.
-const aheadAtOnce = 256
+const aheadAtOnce = 64
 
 // Ahead reads keys of the state that a change is about to read, or a view, so that those find them in memory. Many keys at once cost a fraction of
 // what they cost one by one, since each search goes on from where the last one ended; and it can be done beside a change. It is of use

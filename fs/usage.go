@@ -68,6 +68,28 @@ func (f *FS) Usage(id identity.VolumeID) (Usage, error) {
 	return v.usage.is, nil
 }
 
+// FormerVolumes lists the app volumes that are shown no more, by the names that they had last.
+func (f *FS) FormerVolumes() (list []VolumeInfo, err error) {
+	for _, h := range f.homes() {
+		ids, err := h.vol.remembered()
+		if err != nil {
+			return nil, err
+		}
+		err = h.vol.view(false, func(r eventlog.Reader) error {
+			for _, id := range ids {
+				if g, ok := tree.GraftOf(r, id); ok && g.Nlink == 0 {
+					list = append(list, VolumeInfo{ID: id, Identity: f.nameOf(h), Name: string(g.Name)})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 func (f *FS) nameOf(h *home) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -110,6 +110,9 @@ func TestRemovedVolumeKeepsItsVersions(t *testing.T) {
 	r.must(r.fs.Rmdir(r.home, "old"))
 	for range 2 {
 		r.reopen() // what was not sealed is sealed then
+		if list, err := r.fs.FormerVolumes(); err != nil || len(list) != 1 || list[0] != (VolumeInfo{ID: id, Identity: "me", Name: "old"}) {
+			t.Fatal(list, err)
+		}
 		r.seal()
 		r.collect()
 		v, ok := r.fs.volume(id)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/rhizome-fs/rhizome/internal/control"
@@ -54,4 +56,25 @@ func (a *app) where(ctx context.Context, args []string) (w control.Where, ok boo
 	}
 	w, err = question(ctx, a, control.WhereRoute, control.WhereRequest{Path: path})
 	return w, err == nil, err
+}
+
+// answers asks the home's daemon for something that comes piece by piece, and prints each piece: as JSON, or as show does. What is to be seen at once
+// is not buffered.
+func answers[Q, A any](ctx context.Context, a *app, route control.StreamRoute[Q, A], q Q, atOnce bool, show func(lines *output, e A)) error {
+	lines := &output{stdio: a.stdio, json: a.json}
+	flush := func() error { return nil }
+	if !atOnce { // a long list costs a system call per buffer
+		w := bufio.NewWriterSize(a.out, 64<<10)
+		lines.out, flush = w, w.Flush
+	}
+	err := a.ask(ctx, func(c *control.Client) error {
+		return control.Follow(ctx, c, route, q, func(e A) error {
+			if lines.json {
+				return lines.object(e)
+			}
+			show(lines, e)
+			return nil
+		})
+	})
+	return errors.Join(err, flush())
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,25 +28,11 @@ For what is in the files, compare them: diff -r PATH/.at/TIME PATH`,
 			if q.Path, err = resolve(args[0]); err != nil {
 				return err
 			}
-			return a.diff(cmd.Context(), q)
+			return answers(cmd.Context(), a, control.DiffRoute, q, false, func(lines *output, d control.Difference) {
+				lines.printf("%s\n", diffLine(d))
+			})
 		},
 	}
-}
-
-func (a *app) diff(ctx context.Context, q control.DiffRequest) error {
-	w := bufio.NewWriterSize(a.out, 64<<10)
-	lines := &output{stdio: a.stdio, json: a.json}
-	lines.out = w
-	err := a.ask(ctx, func(c *control.Client) error {
-		return control.Follow(ctx, c, control.DiffRoute, q, func(d control.Difference) error {
-			if lines.json {
-				return lines.object(d)
-			}
-			_, err := fmt.Fprintln(w, diffLine(d))
-			return err
-		})
-	})
-	return errors.Join(err, w.Flush())
 }
 
 // diffLine is d for a person.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -36,25 +35,15 @@ names came into it and went.`,
 }
 
 func (a *app) history(ctx context.Context, q control.HistoryRequest) error {
-	w := bufio.NewWriterSize(a.out, 64<<10)
-	lines := &output{stdio: a.stdio, json: a.json}
-	lines.out = w
-	err := a.ask(ctx, func(c *control.Client) error {
-		return control.Follow(ctx, c, control.HistoryRoute, q, func(e control.HistoryEntry) error {
-			if lines.json {
-				return lines.object(e)
-			}
-			lines.printf("%s\n", historyLine(e))
-			switch {
-			case e.Diff != "":
-				lines.printf("%s\n", e.Diff)
-			case e.NoDiff != "":
-				lines.printf("(no diff: %s)\n\n", e.NoDiff)
-			}
-			return nil
-		})
+	return answers(ctx, a, control.HistoryRoute, q, false, func(lines *output, e control.HistoryEntry) {
+		lines.printf("%s\n", historyLine(e))
+		switch {
+		case e.Diff != "":
+			lines.printf("%s\n", e.Diff)
+		case e.NoDiff != "":
+			lines.printf("(no diff: %s)\n\n", e.NoDiff)
+		}
 	})
-	return errors.Join(err, w.Flush())
 }
 
 // historyLine is e for a person: when, who, what, where.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -35,27 +34,12 @@ func newLog(a *app) *cobra.Command {
 }
 
 func (a *app) log(ctx context.Context, q control.LogRequest) error {
-	// A long log costs a system call per buffer; one that is followed shows each entry at once.
-	lines := &output{stdio: a.stdio, json: a.json}
-	flush := func() error { return nil }
-	if !q.Follow {
-		w := bufio.NewWriterSize(a.out, 64<<10)
-		lines.out, flush = w, w.Flush
-	}
-	err := a.ask(ctx, func(c *control.Client) error {
-		return control.Follow(ctx, c, control.LogRoute, q, func(e control.LogEntry) error {
-			if lines.json {
-				return lines.object(e)
-			}
-			line := logLine(e)
-			if e.MassDeletion != nil {
-				line += "\n  ! " + a.massLine(*e.MassDeletion)
-			}
-			_, err := fmt.Fprintln(lines.out, line)
-			return err
-		})
+	return answers(ctx, a, control.LogRoute, q, q.Follow, func(lines *output, e control.LogEntry) {
+		lines.printf("%s\n", logLine(e))
+		if e.MassDeletion != nil {
+			lines.printf("  ! %s\n", a.massLine(*e.MassDeletion))
+		}
 	})
-	return errors.Join(err, flush())
 }
 
 // logLine is e for a person: when, who, what, where.

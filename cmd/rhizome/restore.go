@@ -16,7 +16,7 @@ import (
 func newRestore(a *app) *cobra.Command {
 	var q control.RestoreRequest
 	var at string
-	var verbose bool
+	t := &tally{app: a, verb: "restore"}
 	cmd := &cobra.Command{
 		Use:   "restore PATH[@TIME]",
 		Short: "Bring a file or a directory back as it was at a time, or as it last was",
@@ -33,9 +33,8 @@ into a directory later stays, unless --exact is given. A name that ends like @2h
 			if q.Path, err = resolve(path); err != nil {
 				return err
 			}
-			err = a.restored(cmd.Context(), string(q.Path), q.DryRun, verbose, "restore", func(ctx context.Context, c *control.Client, fn func(control.Restored) error) error {
-				return control.Follow(ctx, c, control.RestoreRoute, q, fn)
-			})
+			q.DryRun = t.dry
+			err = restored(cmd.Context(), t, q.Path, control.RestoreRoute, q)
 			if i := strings.LastIndexByte(path, '@'); i > 0 && q.At == nil && control.CodeOf(err) == control.NotFound {
 				return control.Fail(control.NotFound, err, fmt.Sprintf("if %s is meant to be a time: write %s", control.Name(path[i+1:]), when.Forms))
 			}
@@ -44,8 +43,7 @@ into a directory later stays, unless --exact is given. A name that ends like @2h
 	}
 	cmd.Flags().StringVar(&at, "at", "", "the time, instead of @TIME")
 	cmd.Flags().BoolVar(&q.Exact, "exact", false, "also remove what was not there then, and rename back what was renamed")
-	cmd.Flags().BoolVarP(&q.DryRun, "dry-run", "n", false, "only say what would be done")
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "name everything, however much it is")
+	t.flags(cmd)
 	return cmd
 }
 
@@ -77,33 +75,36 @@ func whenOf(s string, now time.Time) *control.When {
 // showAtMost is how many of the things that were done are named for a person who does not ask for all.
 const showAtMost = 20
 
-// restored follows what a restore or an undo does, and says it.
-func (a *app) restored(ctx context.Context, path string, dry, verbose bool, verb string,
-	follow func(ctx context.Context, c *control.Client, fn func(control.Restored) error) error,
-) error {
-	t := tally{app: a, path: path, dry: dry, all: verbose, counts: map[string]int64{}}
-	err := a.ask(ctx, func(c *control.Client) error {
-		return follow(ctx, c, t.take)
-	})
-	if !a.json && (err == nil || len(t.counts) > 0) {
+// A tally says what a restore or an undo does, and counts it.
+type tally struct {
+	*app
+	verb     string
+	path     string
+	dry, all bool
+	counts   map[string]int64
+	shown    int
+}
+
+// flags adds the flags that both have.
+func (t *tally) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&t.dry, "dry-run", "n", false, "only say what would be done")
+	cmd.Flags().BoolVarP(&t.all, "verbose", "v", false, "name everything, however much it is")
+}
+
+// restored follows what a restore or an undo does to a path, and says it.
+func restored[Q any](ctx context.Context, t *tally, path control.Name, route control.StreamRoute[Q, control.Restored], q Q) error {
+	t.path, t.counts = string(path), map[string]int64{}
+	err := t.ask(ctx, func(c *control.Client) error { return control.Follow(ctx, c, route, q, t.take) })
+	if !t.json && (err == nil || len(t.counts) > 0) {
 		t.sum()
 	}
 	if err != nil {
 		return err
 	}
 	if n := t.counts["skip"]; n > 0 {
-		return control.Fail(control.Failed, fmt.Errorf("%s: %s left as they are", verb, plural(n, "thing was", "things were")), "the rest is done")
+		return control.Fail(control.Failed, fmt.Errorf("%s: %s left as they are", t.verb, plural(n, "thing was", "things were")), "the rest is done")
 	}
 	return nil
-}
-
-// A tally counts what was done.
-type tally struct {
-	*app
-	path     string
-	dry, all bool
-	counts   map[string]int64
-	shown    int
 }
 
 // take prints one thing that was done.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,7 @@ import (
 func newUndo(a *app) *cobra.Command {
 	var q control.UndoRequest
 	var since string
-	var verbose bool
+	t := &tally{app: a, verb: "undo"}
 	cmd := &cobra.Command{
 		Use:   "undo [PATH]",
 		Short: "Take back the last change, or everything since a time: of everything, or what is below PATH",
@@ -34,13 +33,11 @@ It is an edit like any other: what it takes back stays in the history, and a sec
 					return err
 				}
 			}
-			return a.restored(cmd.Context(), string(q.Path), q.DryRun, verbose, "undo", func(ctx context.Context, c *control.Client, fn func(control.Restored) error) error {
-				return control.Follow(ctx, c, control.UndoRoute, q, fn)
-			})
+			q.DryRun = t.dry
+			return restored(cmd.Context(), t, q.Path, control.UndoRoute, q)
 		},
 	}
 	cmd.Flags().StringVar(&since, "since", "", "take back everything since this time")
-	cmd.Flags().BoolVarP(&q.DryRun, "dry-run", "n", false, "only say what would be done")
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "name everything, however much it is")
+	t.flags(cmd)
 	return cmd
 }

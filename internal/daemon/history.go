@@ -67,14 +67,18 @@ func (d *daemon) history(ctx context.Context, q control.LogRequest, out *control
 	return d.follow(ctx, q, tellers, marks, out)
 }
 
-// sources are the volumes that are asked for.
+// sources are the volumes that are asked for, of all also those that were removed.
 func (d *daemon) sources(only control.VolumeID) ([]*source, error) {
 	vols, err := d.fs.Volumes()
 	if err != nil {
 		return nil, err
 	}
+	former, err := d.fs.FormerVolumes()
+	if err != nil {
+		return nil, err
+	}
 	var list []*source
-	for _, v := range vols {
+	for _, v := range append(vols, former...) {
 		if only != "" && only != control.VolumeID(v.ID.String()) {
 			continue
 		}
