@@ -61,7 +61,7 @@ func (d *daemon) when(path []string, w *control.When) (time.Time, error) {
 	return t, err
 }
 
-// restore makes a path what it was.
+// restore makes a path what it was. When it is told that it is done, programs see all of it.
 func (d *daemon) restore(ctx context.Context, q control.RestoreRequest, out *control.Stream[control.Restored]) error {
 	path, err := d.mayRestore(q.Path, q.DryRun)
 	if err != nil {
@@ -73,7 +73,7 @@ func (d *daemon) restore(ctx context.Context, q control.RestoreRequest, out *con
 	}
 	o := fs.RestoreOptions{Exact: q.Exact, DryRun: q.DryRun}
 	err = d.fs.Restore(ctx, path, at, o, d.tellRestored(out))
-	return errors.Join(pastError(err), out.Flush())
+	return errors.Join(pastError(err), d.conn.Notified(ctx), out.Flush())
 }
 
 // undo takes back what was done to a path.
@@ -90,7 +90,7 @@ func (d *daemon) undo(ctx context.Context, q control.UndoRequest, out *control.S
 		return err
 	}
 	err = d.fs.Undo(ctx, path, since, q.DryRun, d.tellRestored(out))
-	return errors.Join(pastError(err), out.Flush())
+	return errors.Join(pastError(err), d.conn.Notified(ctx), out.Flush())
 }
 
 func (d *daemon) mayRestore(path control.Name, dry bool) ([]string, error) {
