@@ -69,7 +69,7 @@ ipfs: tools
 # against bytes in memory. A seed that is printed replays the operations: -args -soak N -soak-seed SEED.
 soak: tools
 	$(GO) test -count=1 -timeout 0 -run '^(TestSoak|TestFsx|TestManyOpenFiles|TestBigFile)$$' ./tests -v -args -soak $(SECONDS)
-	$(GO) test -count=1 -timeout 0 -run '^(TestFaults|TestCrashAtAnyChange)$$' ./internal/store ./fs -args -faults $(SECONDS)
+	$(GO) test -count=1 -timeout 0 -run '^(TestFaults|TestCrashAtAnyChange|TestCollectionDuringSnapshotCrash)$$' ./internal/store ./fs -args -faults $(SECONDS)
 
 # posix makes random calls as several users on the real mount and on a tmpfs, and compares all results.
 posix:

@@ -132,12 +132,17 @@ func TestCollectionAfterMoment(t *testing.T) {
 	b.has(b.rig, b.snap())
 }
 
-// The machine may die at any write while a snapshot is made amid a collection: there is the whole snapshot or none.
+// The machine may die at any write while a snapshot is made amid a collection: there is the whole snapshot or none. By itself it tries some
+// writes, with -faults many.
 func TestCollectionDuringSnapshotCrash(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	disk, rng := vfs.NewCrashableMem(), rand.New(rand.NewPCG(seed, 1))
+	most, oneIn := 4, 12
+	if *faultSeconds > 0 {
+		most, oneIn = 24, 2
+	}
 	var mu sync.Mutex
 	var crashed []*vfs.MemFS
 	on, writes := false, 0
@@ -145,7 +150,7 @@ func TestCollectionDuringSnapshotCrash(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if on && changes(op) {
-			if writes++; rng.IntN(2) == 0 && len(crashed) < 24 {
+			if writes++; rng.IntN(oneIn) == 0 && len(crashed) < most {
 				crashed = append(crashed, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng}))
 			}
 		}
