@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"math"
 	"slices"
 
 	"github.com/rhizome-fs/rhizome/ipld"
@@ -8,6 +9,18 @@ import (
 
 // extents is a set of byte ranges: sorted, not empty, neither overlapping nor touching.
 type extents []ipld.Range
+
+// valid reports whether it is a set: ranges of some bytes each, ascending, none in another. One that was read may be damaged.
+func (e extents) valid() bool {
+	end := int64(0)
+	for _, r := range e {
+		if r.Off < end || r.Len <= 0 || r.Off > math.MaxInt64-r.Len {
+			return false
+		}
+		end = r.Off + r.Len
+	}
+	return true
+}
 
 // add puts [off, off+n) into the set, and returns how many of these bytes were not in it.
 func (e *extents) add(off, n int64) (grown int64) {

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -55,4 +56,21 @@ func TestExtentsAgreeWithFlags(t *testing.T) {
 			t.Fatalf("runs ended at %d, want %d: %v", next, off+n, err)
 		}
 	})
+}
+
+// What is no set is not taken for one.
+func TestExtentsValid(t *testing.T) {
+	for _, e := range []extents{nil, {{Off: 0, Len: 1}}, {{Off: 0, Len: 5}, {Off: 9, Len: 1}}} {
+		if !e.valid() {
+			t.Errorf("%v is refused", e)
+		}
+	}
+	for _, e := range []extents{
+		{{Off: -1, Len: 1}}, {{Off: 0, Len: 0}}, {{Off: 3, Len: -1}}, {{Off: 0, Len: 5}, {Off: 4, Len: 1}}, {{Off: 9, Len: 1}, {Off: 0, Len: 5}},
+		{{Off: 1, Len: math.MaxInt64}},
+	} {
+		if e.valid() {
+			t.Errorf("%v is taken for a set", e)
+		}
+	}
 }

@@ -73,6 +73,9 @@ func decodeEdit(val []byte) (rec editRecord, err error) {
 	if err = dagcbor.DecodeTrusted(val, &rec); err != nil {
 		return rec, fmt.Errorf("record of an edit: %w: %w", ErrDamaged, err)
 	}
+	if !extents(rec.Have).valid() || !extents(rec.Holes).valid() {
+		return rec, fmt.Errorf("record of an edit: %w: its ranges contradict each other", ErrDamaged)
+	}
 	return rec, nil
 }
 
