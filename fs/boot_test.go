@@ -36,6 +36,7 @@ func TestUnsyncedBytesAreTrustedWithinOneBoot(t *testing.T) {
 			r.close()
 			after.open()
 			defer after.close()
+			after.expect(after.vol, "f", c.want) // at once
 			after.seal()
 			after.expect(after.vol, "f", c.want)
 			after.check()
@@ -110,6 +111,34 @@ func TestLostBytesStayLost(t *testing.T) {
 	defer after.close()
 	after.seal()
 	after.expect(after.vol, "f", old)
+}
+
+// A file whose last versions are all lost goes back to what they replaced, sealed or not.
+func TestLostBytesUponLostOnes(t *testing.T) {
+	for name, sealed := range map[string]bool{"sealed": true, "synced": false} {
+		t.Run(name, func(t *testing.T) {
+			disk := vfs.NewCrashableMem()
+			r := rigOn(t, disk)
+			old := pattern(3*memLimit, 1)
+			r.put(r.vol, "f", old)
+			if sealed {
+				r.seal()
+			} else {
+				r.must(r.fs.syncPending())
+			}
+			r.put(r.vol, "f", pattern(3*memLimit, 2))
+			r.put(r.vol, "f", pattern(3*memLimit, 3))
+			after := &rig{tb: t, boot: "two", keys: r.keys, clock: r.clock}
+			after.disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+			r.close()
+			after.open()
+			defer after.close()
+			after.expect(after.vol, "f", old)
+			after.seal()
+			after.expect(after.vol, "f", old)
+			after.check()
+		})
+	}
 }
 
 // A program that empties its open file and writes it anew, again and again, has the disk keep no more than what it wrote last and what

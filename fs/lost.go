@@ -105,6 +105,69 @@ func (p *pending) letGo(ctx context.Context) error {
 	return nil
 }
 
+// goBackAtOnce is how many bytes of lost versions, and of what files go back to, are sealed before anybody can ask for them.
+const goBackAtOnce = 256 << 20
+
+// goBackNow has files whose shown version is lost go back to the one before, so that nobody who comes meets the lost one. It returns the
+// versions, of ps in their order, that are still to be sealed.
+func (v *Volume) goBackNow(ps []*pending) (left []*pending) {
+	at, now, size := map[tree.VersionID]*pending{}, map[*pending]bool{}, int64(0)
+	for _, p := range ps {
+		at[p.id] = p
+		if p.lost {
+			v.lost[p.id] = true
+		}
+	}
+	for _, p := range ps {
+		if !p.lost || p.rec.Kept {
+			continue
+		}
+		now[p] = true
+		size += p.rec.Size
+		err := v.view(p.rec.Local, func(r eventlog.Reader) error {
+			for _, id := range v.goesBackTo(r, p.id) {
+				if q := at[id]; q != nil && !q.rec.Kept && !now[q] {
+					now[q] = true
+					size += q.rec.Size
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			v.fs.log.Warn("look for what a lost version stands on", "err", err)
+			return ps
+		}
+	}
+	var batch []*pending
+	for _, p := range ps {
+		if now[p] {
+			batch = append(batch, p)
+		} else {
+			left = append(left, p)
+		}
+	}
+	if len(batch) == 0 || size > goBackAtOnce {
+		return ps
+	}
+	if err := v.fs.sealAll(context.Background(), batch); err != nil { // later, then
+		v.fs.log.Warn("files do not go back from lost versions yet", "volume", v.id, "err", err)
+		return ps
+	}
+	return left
+}
+
+// goesBackTo returns what a file can go back to from a lost version: those that it replaced, or for one that is lost as well what that one replaced.
+func (v *Volume) goesBackTo(r eventlog.Reader, lost tree.VersionID) (ids []tree.VersionID) {
+	for _, id := range tree.Parents(r, lost) {
+		if v.lost[id] {
+			ids = append(ids, v.goesBackTo(r, id)...)
+		} else {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // restore has a file whose shown version is lost go back to the one before.
 func (v *Volume) restore(p *pending) error {
 	return v.update(func(t *txn) error {
@@ -114,7 +177,7 @@ func (v *Volume) restore(p *pending) error {
 			return nil // it was edited or removed since
 		}
 		ver := tree.Version{ID: v.fs.newVersionID(), Time: t.now, By: v.fs.device}
-		for _, id := range tree.Parents(r, p.id) {
+		for _, id := range v.goesBackTo(r, p.id) {
 			old, ok := tree.GetVersion(r, id)
 			if !ok || old.Pending {
 				continue

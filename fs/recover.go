@@ -46,6 +46,8 @@ func (v *Volume) recover() error {
 		if err := p.findLost(); err != nil {
 			return err
 		}
+	}
+	for _, p := range v.goBackNow(ps) {
 		if !p.rec.Kept {
 			v.fs.seal.put(p)
 		}

@@ -34,6 +34,8 @@ type Volume struct {
 	unmerged atomic.Bool // there may be conflicts that nobody has looked at
 	spree    spree
 
+	lost map[tree.VersionID]bool // what an earlier run had not sealed and a power loss took; set when the volume is opened
+
 	mu      sync.Mutex
 	pending map[tree.VersionID]*pending
 }
@@ -55,7 +57,7 @@ func (f *FS) openVolume(h *home, id identity.VolumeID, name string) (*Volume, er
 	}
 	v = &Volume{
 		fs: f, home: h, id: id, inoKey: h.id.InoKey, log: o.Log, sealer: o.Sealer, author: o.Author,
-		local: tree.New(), pending: map[tree.VersionID]*pending{},
+		local: tree.New(), lost: map[tree.VersionID]bool{}, pending: map[tree.VersionID]*pending{},
 	}
 	if err := v.begin(); err != nil {
 		return nil, fmt.Errorf("begin volume: %w", err)
