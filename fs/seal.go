@@ -257,13 +257,13 @@ func (f *FS) sealAll(ctx context.Context, batch []*pending) error {
 			}
 			continue
 		}
-		if err := p.vol.sealed(p, done[i]); err != nil {
-			return err
-		}
-		if p.lost {
+		if p.lost { // before it counts as sealed: after a crash in between it must be known as lost still
 			if err := p.vol.restore(p); err != nil {
 				return fmt.Errorf("go back from lost version %x: %w", p.id[:4], err)
 			}
+		}
+		if err := p.vol.sealed(p, done[i]); err != nil {
+			return err
 		}
 	}
 	return nil
