@@ -16,8 +16,9 @@ type Changes struct {
 	// Member says whether who asks is in a group, or may do without. Set-gid on a file that its group can't execute stays if they
 	// are in the file's. nil: they are.
 	Member func(gid uint32) bool
-	// Chown is a chown(2) that changes neither owner nor group, by this user. If it is not theirs to drop set-id bits that are there,
-	// nothing changes.
+	// Chown is a chown(2) that changes neither owner nor group, by this user, or what the kernel asks for ahead of this user's write:
+	// its requests are the same. If there are set-id bits and they are not theirs to drop, nothing changes: an error if nobody has
+	// the file open for writing.
 	Chown *uint32
 }
 
@@ -47,6 +48,9 @@ func (f *FS) SetAttr(id NodeID, c Changes, open bool) (Attr, error) {
 		c.Mode = killSetID(ino.Mode, c.Mode, c.Member == nil || c.Member(f.gidOf(ino.GID)))
 	}
 	if c.Chown != nil && c.Mode != nil && *c.Chown != 0 && *c.Chown != f.uidOf(ino.UID) {
+		if h := n.handles.Load(); h == nil || h.writers == 0 {
+			return Attr{}, ErrPermission
+		}
 		return n.attrLocked(ino), nil
 	}
 	if c.Mode != nil {
