@@ -43,7 +43,7 @@ sim:
 	$(GO) test -count=1 -timeout 0 -run TestHistories ./internal/sim -v -args -seconds $(SECONDS)
 
 # crash kills the daemon (-9) under load on the real mount, and backups, exports and recoveries, and cuts the power of its disk, again and
-# again, and checks what they had promised.
+# again, and checks what they had promised. A seed that is printed draws the same again: -args -crash N -crash-seed SEED.
 crash: tools
 	$(GO) test -count=1 -timeout 0 -run '^(TestCrash|TestPowerCut|TestCopiesCrash)$$' ./tests -v -args -crash $(SECONDS)
 

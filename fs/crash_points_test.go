@@ -12,7 +12,24 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-var faultSeconds = flag.Int("faults", 0, "how many seconds each of TestCrashAtAnyChange and TestFaults goes on, with every change to the disk (0: a sample)")
+var (
+	faultSeconds = flag.Int("faults", 0, "how many seconds each of TestCrashAtAnyChange and TestFaults goes on, with every change to the disk (0: a sample)")
+	faultSeed    = flag.Uint64("faults-seed", 0, "what the tests of faults and crashes draw from (0: with -faults a new seed, else the same each time)")
+)
+
+// seeded is the seed that a test draws from. Without -faults it is always the everyday one.
+func seeded(t *testing.T, everyday uint64) uint64 {
+	t.Helper()
+	seed := everyday
+	switch {
+	case *faultSeed != 0:
+		seed = *faultSeed
+	case *faultSeconds > 0:
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d: replay with -args -faults %d -faults-seed %d", seed, *faultSeconds, seed)
+	return seed
+}
 
 // changes reports whether an operation changes what is on the disk.
 func changes(op errorfs.Op) bool {
@@ -30,8 +47,7 @@ type crashPoint struct {
 // TestCrashAtAnyChange has the machine die before each write, sync, rename and removal that store, segments, log and
 // file system do in a random history, and holds what is left against what had been promised by then.
 func TestCrashAtAnyChange(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	end := time.Now().Add(time.Duration(*faultSeconds) * time.Second)
 	points := 0
 	for run := 0; run < 4 || time.Now().Before(end); run++ {

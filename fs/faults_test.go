@@ -23,8 +23,7 @@ import (
 // mended: the program gets the error, nothing that was acknowledged is lost, and when the disk works again all
 // goes on without a restart.
 func TestFaults(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	end := time.Now().Add(time.Duration(*faultSeconds) * time.Second)
 	for run := 0; run < 16 || time.Now().Before(end); run += 8 {
 		t.Run("runs", func(t *testing.T) {

@@ -136,8 +136,7 @@ func TestCollectionAfterMoment(t *testing.T) {
 // writes, with -faults many.
 func TestCollectionDuringSnapshotCrash(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	disk, rng := vfs.NewCrashableMem(), rand.New(rand.NewPCG(seed, 1))
 	most, oneIn := 4, 12
 	if *faultSeconds > 0 {

@@ -221,8 +221,7 @@ func TestSnapshotDuringCollection(t *testing.T) {
 // The machine may die at any write of the making of a snapshot: there is the whole snapshot or none, and the next one is as if nothing had
 // been.
 func TestSnapshotCrash(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	disk, rng := vfs.NewCrashableMem(), rand.New(rand.NewPCG(seed, 1))
 	var mu sync.Mutex
 	var crashed []*vfs.MemFS
@@ -285,8 +284,7 @@ func TestSnapshotCrash(t *testing.T) {
 
 // Snapshots at random moments of a random history are what the tree shows, and have the roots of ones that are made from nothing.
 func TestSnapshotSchedules(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	r := newRig(t)
 	r.mkdir(r.vol, "d0")

@@ -24,8 +24,7 @@ func TestCopiesCrash(t *testing.T) {
 	plantKinds(t, notes)
 	want := pictureOf(t, notes)
 	r.stop()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, "crash", 1, *crashSeed, *crashSeconds)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	until := time.Now().Add(time.Duration(*crashSeconds) * time.Second)
 	if *crashSeconds > 0 {

@@ -15,7 +15,7 @@ import (
 
 var (
 	crashSeconds = flag.Int("crash", 0, "how many seconds TestCrash goes on (0: a few rounds)")
-	crashSeed    = flag.Uint64("crash-seed", 0, "what its operations are drawn from (0: the time)")
+	crashSeed    = flag.Uint64("crash-seed", 0, "what its operations are drawn from (0: with -crash a new seed, else the same each time)")
 )
 
 // TestCrash kills the daemon with SIGKILL while programs work, again and again, and holds what is there after the next
@@ -23,11 +23,7 @@ var (
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	budget := time.Duration(*crashSeconds) * time.Second
-	seed := *crashSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("seed %d", seed)
+	seed := seeded(t, "crash", 1, *crashSeed, *crashSeconds)
 	c := newCrash(t, seed)
 	start, rounds := time.Now(), 0
 	for ; rounds < 2 || time.Since(start) < budget; rounds++ {

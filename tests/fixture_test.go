@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,6 +65,21 @@ var build = sync.OnceValue(func() error {
 	}
 	return nil
 })
+
+// seeded is the seed that a test draws from: the one that it is told (told, by -NAME-seed), a new one if it has a budget of its own
+// (seconds, by -NAME), and else always the everyday one.
+func seeded(t *testing.T, name string, everyday, told uint64, seconds int) uint64 {
+	t.Helper()
+	seed := everyday
+	switch {
+	case told != 0:
+		seed = told
+	case seconds > 0:
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d: replay with -args -%s %d -%s-seed %d", seed, name, seconds, name, seed)
+	return seed
+}
 
 // inCI says that nothing may be left out.
 func inCI() bool { return os.Getenv("CI") != "" }

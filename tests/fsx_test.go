@@ -18,18 +18,31 @@ import (
 
 var (
 	soakSeconds = flag.Int("soak", 0, "how many seconds TestFsx and TestSoak go on (0: a moment)")
-	soakSeed    = flag.Uint64("soak-seed", 0, "what they draw their operations from (0: the time)")
+	soakSeed    = flag.Uint64("soak-seed", 0, "what they draw their operations from (0: with -soak a new seed, else the same each time)")
 )
 
-// soakFor is how long to go on, and the seed.
-func soakFor(t *testing.T, moment time.Duration) (time.Time, uint64) {
-	budget := max(moment, time.Duration(*soakSeconds)*time.Second)
-	seed := *soakSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
+// A budget is how much a random test does.
+type budget struct {
+	steps int       // the same each time
+	until time.Time // with -soak: as many steps as there is time for; else zero
+}
+
+// soakFor is as long as -soak says, or else so many steps.
+func soakFor(r *rig, steps int) budget {
+	if *soakSeconds == 0 {
+		return budget{steps: steps}
 	}
-	t.Logf("seed %d", seed)
-	return time.Now().Add(budget), seed
+	d := time.Duration(*soakSeconds) * time.Second
+	r.bound(d + rigBound)
+	return budget{until: time.Now().Add(d)}
+}
+
+// spent reports whether it is used up by so many steps.
+func (b budget) spent(steps int) bool {
+	if b.until.IsZero() {
+		return steps >= b.steps
+	}
+	return time.Now().After(b.until)
 }
 
 // TestFsx does to a file on the mount, in random order, all that can be done to the bytes of one, through descriptors, a shared
@@ -37,12 +50,15 @@ func soakFor(t *testing.T, moment time.Duration) (time.Time, uint64) {
 func TestFsx(t *testing.T) {
 	t.Parallel()
 	r := newRig(t).start()
-	until, seed := soakFor(t, 3*time.Second/2)
-	r.bound(time.Until(until) + rigBound)
+	b, seed := soakFor(r, 240), seeded(t, "soak", 1, *soakSeed, *soakSeconds)
+	each := 500
+	if *soakSeconds == 0 {
+		each = 80 // several files, of several sizes
+	}
 	ops, n := 0, 0
-	for ; n == 0 || time.Now().Before(until); n++ {
+	for ; n == 0 || !b.spent(ops); n++ {
 		x := newFsx(r.me("fsx"), rand.New(rand.NewPCG(seed, uint64(n))))
-		err := x.run(until)
+		err := x.run(b, each)
 		ops += x.ops
 		if err != nil {
 			t.Fatalf("history %d: %v\n%s", n, err, strings.Join(x.story[max(0, len(x.story)-100):], "\n"))
@@ -73,8 +89,8 @@ func newFsx(dir string, rng *rand.Rand) *fsx {
 
 var errWrong = errors.New("wrong")
 
-// run does one history. What is wrong with a mapping, as when the daemon dies, is an error and no end of the tests.
-func (x *fsx) run(until time.Time) (err error) {
+// run does one history, of so many operations at most. What is wrong with a mapping, as when the daemon dies, is an error and no end of the tests.
+func (x *fsx) run(b budget, most int) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -89,10 +105,7 @@ func (x *fsx) run(until time.Time) (err error) {
 		return err
 	}
 	defer func() { unix.Close(x.fd) }()
-	for range 500 {
-		if time.Now().After(until) {
-			break
-		}
+	for x.ops < most && !b.spent(x.ops) {
 		if err := x.step(); err != nil {
 			return fmt.Errorf("%s: %w", x.story[len(x.story)-1], err)
 		}

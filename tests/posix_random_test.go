@@ -13,7 +13,7 @@ import (
 
 var (
 	posixSeconds = flag.Int("posix", 0, "run random calls for so many seconds; 0: a moment")
-	posixSeed    = flag.Uint64("posix-seed", 0, "replay the random calls of this seed")
+	posixSeed    = flag.Uint64("posix-seed", 0, "replay the random calls of this seed (0: with -posix new ones, else the same each time)")
 )
 
 // TestPosixRandom makes random calls as random users, on the mount and on a tmpfs, and compares every result and, now and then, the
@@ -23,10 +23,7 @@ func TestPosixRandom(t *testing.T) {
 	privately(t, func() {
 		s := newStage(t, "allow_other", unix.MS_RELATIME)
 		until := time.Now().Add(time.Duration(*posixSeconds) * time.Second)
-		seed := *posixSeed
-		if seed == 0 {
-			seed = uint64(time.Now().UnixNano())
-		}
+		seed := seeded(t, "posix", 1, *posixSeed, *posixSeconds)
 		for n := 0; ; n++ {
 			if !s.random(t, fmt.Sprintf("random.%d", n), seed, 400) || *posixSeed != 0 || n > 0 && time.Now().After(until) {
 				t.Logf("%d histories", n+1)

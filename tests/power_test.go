@@ -24,8 +24,7 @@ func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	needPrograms(t, "mkfs.ext4", "mount", "umount")
 	privately(t, func() {
-		seed := uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
+		seed := seeded(t, "crash", 1, *crashSeed, *crashSeconds)
 		end := time.Now().Add(time.Duration(*crashSeconds) * time.Second)
 		for round := 0; round < 1 || time.Now().Before(end); round++ {
 			load := time.Second

@@ -21,7 +21,7 @@ import (
 
 const (
 	soakers = 8
-	soakEnv = "RHIZOME_TESTS_SOAK" // root, seed and end of a child that works
+	soakEnv = "RHIZOME_TESTS_SOAK" // root, seed and budget of a child that works
 )
 
 // TestSoak has eight processes work on one mount at once, each on a tree of its own that it holds against a model in its memory,
@@ -30,8 +30,7 @@ const (
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	r := newRig(t).start()
-	until, seed := soakFor(t, 3*time.Second/2)
-	r.bound(time.Until(until) + rigBound)
+	b, seed := soakFor(r, 40), seeded(t, "soak", 1, *soakSeed, *soakSeconds)
 	var all sync.WaitGroup
 	said := make([]string, soakers)
 	for i := range soakers {
@@ -39,7 +38,7 @@ func TestSoak(t *testing.T) {
 		if err := os.MkdirAll(root, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		all.Go(func() { said[i] = r.soaker(root, seed+uint64(i), until) })
+		all.Go(func() { said[i] = r.soaker(root, seed+uint64(i), b) })
 	}
 	all.Wait()
 	calls := 0
@@ -73,9 +72,9 @@ func TestSoak(t *testing.T) {
 }
 
 // soaker runs a process that works below root, and returns what it said: the number of its calls, or what is wrong.
-func (r *rig) soaker(root string, seed uint64, until time.Time) string {
+func (r *rig) soaker(root string, seed uint64, b budget) string {
 	cmd := r.command(context.Background(), "/proc/self/exe", "-test.run=^TestSoaker$")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", soakEnv, seed, until.UnixNano(), root))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d %d", soakEnv, root, seed, b.steps, b.until.Unix()))
 	cmd.Dir = "/"
 	var said output
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -89,14 +88,18 @@ func (r *rig) soaker(root string, seed uint64, until time.Time) string {
 func TestSoaker(t *testing.T) {
 	var seed uint64
 	var until int64
+	var b budget
 	var root string
-	if n, _ := fmt.Sscan(os.Getenv(soakEnv), &seed, &until, &root); n != 3 {
+	if n, _ := fmt.Sscan(os.Getenv(soakEnv), &root, &seed, &b.steps, &until); n != 4 {
 		t.SkipNow()
 	}
 	unix.Umask(0o022)
 	out := bufio.NewWriter(os.Stdout)
 	w := &worker{root: root, acked: model{}, rand: rand.New(rand.NewPCG(seed, 0))}
-	if err := w.soak(time.Unix(0, until)); err != nil {
+	if b.steps == 0 {
+		b.until = time.Unix(until, 0)
+	}
+	if err := w.soak(b); err != nil {
 		fmt.Fprintln(out, err)
 	} else {
 		fmt.Fprintln(out, w.calls)
@@ -105,8 +108,8 @@ func TestSoaker(t *testing.T) {
 	os.Exit(0)
 }
 
-// soak makes calls until it is time, and compares the whole tree now and then.
-func (w *worker) soak(until time.Time) error {
+// soak makes calls until the budget is used up, and compares the whole tree now and then.
+func (w *worker) soak(b budget) error {
 	acts := []func(){
 		w.create, w.create, w.create, w.rewrite, w.patch, w.patch, w.save, w.rename, w.rename, w.unlink, w.link, w.symlink, w.mkdir,
 		w.rmdir, w.chmod, w.utimens, w.setxattr, w.removexattr, w.truncate, w.punch, w.copyFile, w.copyPart, w.exchange, w.keepOpen,
@@ -116,7 +119,7 @@ func (w *worker) soak(until time.Time) error {
 			w.unlink()
 		}
 		acts[w.rand.IntN(len(acts))]()
-		late := time.Now().After(until)
+		late := b.spent(n)
 		if n%100 == 0 || late {
 			is, err := look(w.root)
 			if err == nil {

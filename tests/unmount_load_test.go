@@ -48,8 +48,7 @@ func TestUnmountUnderLoad(t *testing.T) {
 		}},
 	} {
 		t.Run(end.name, func(t *testing.T) {
-			seed := uint64(time.Now().UnixNano())
-			t.Logf("seed %d", seed)
+			seed := seeded(t, "crash", 1, *crashSeed, *crashSeconds)
 			newCrash(t, seed).unmountUnderLoad(seed, end.how)
 		})
 	}

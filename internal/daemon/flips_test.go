@@ -26,9 +26,25 @@ import (
 	"github.com/rhizome-fs/rhizome/internal/control"
 )
 
-var flipCount = flag.Int("flips-count", 0, "how many bits TestFlips flips at least")
+var (
+	flipCount   = flag.Int("flips-count", 0, "how many bits TestFlips flips at least")
+	flipSeconds = flag.Int("flips", 0, "for how many seconds TestFlips and TestVerifyNamesEachKindOfRecord flip bits (0: a few)")
+	flipSeed    = flag.Uint64("flips-seed", 0, "what the tests of damage draw from (0: with -flips or -repair-crashes a new seed, else the same each time)")
+)
 
-var flipSeconds = flag.Int("flips", 0, "for how many seconds TestFlips and TestVerifyNamesEachKindOfRecord flip bits (0: a few)")
+// seeded is the seed that a test of damage draws from. Without a budget it is always the everyday one.
+func seeded(t *testing.T, everyday uint64) uint64 {
+	t.Helper()
+	seed := everyday
+	switch {
+	case *flipSeed != 0:
+		seed = *flipSeed
+	case *flipSeconds > 0 || *flipCount > 0 || *repairCrashes != 0:
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d: replay with the same flags and -flips-seed %d", seed, seed)
+	return seed
+}
 
 // readAll reads every file of every volume through the file system: bytes, or the error.
 func readAll(t testing.TB, d *daemon) map[string]string {
@@ -166,8 +182,7 @@ func (im image) served(t testing.TB, f bitFlip) map[string]string {
 // written, or an error; nobody panics.
 func TestFlips(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 23) // it draws a trail, the log and the list of tables
 	im := imageOf(t, aBusyStore(t))
 	r := flipRun{im: im, want: im.served(t, bitFlip{}), kinds: map[string]int{}}
 	if len(r.want) < 10 {

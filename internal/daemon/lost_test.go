@@ -99,8 +99,7 @@ func (im image) mustDisk(t testing.TB) *vfs.MemFS {
 // No moment of a store's first run, at which it is killed or the power goes, leaves a store that a start refuses.
 func TestFirstRunIsNeverRefused(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	changes := firstRun(t, vfs.NewMem())
 	rng := rand.New(rand.NewPCG(seed, 1))
 	for tested := 0; tested < 2+*flipSeconds; {

@@ -95,8 +95,7 @@ func repairOn(t *testing.T, disk vfs.FS) control.VerifyReport {
 // is as it was or an error, and another repair mends all of it.
 func TestRepairIsKilled(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	im, want := spoilt(t, seed%2 == 0)
 	changes := repairUntil(t, im.durable(t), -1, 0, seed, nil)
 	rng := rand.New(rand.NewPCG(seed, 1))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rhizome-fs/rhizome/internal/control"
 )
@@ -152,8 +151,7 @@ func theFile(t testing.TB, home, pattern string) (path string, size int64) {
 // TestVerifyNamesFlips flips bits of each kind of file that must not change.
 func TestVerifyNamesFlips(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeded(t, 1)
 	home := aStore(t)
 	for _, pattern := range []string{"db/*.sst", "db/MANIFEST-*", "segments/*.car", "identities/*.keys", "FORMAT"} {
 		path, size := theFile(t, home, pattern)

@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"flag"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,10 +11,13 @@ import (
 )
 
 var (
-	seconds = flag.Int("seconds", 0, "how long TestHistories goes on; 0: a few seeds (30 s in CI)")
+	seconds = flag.Int("seconds", 0, "how long TestHistories goes on, with every processor; 0: the same few histories each time")
 	seed    = flag.Uint64("seed", 0, "the one history that TestHistories replays, and shows")
 	from    = flag.Uint64("first", 0, "the seed with which -seconds begins; 0: one that nobody has seen")
 )
+
+// everyday is how many histories every run of the tests replays: make sim looks at others.
+const everyday = 30
 
 func newSetting(t *testing.T) *Setting {
 	t.Helper()
@@ -39,22 +41,21 @@ func TestHistories(t *testing.T) {
 	}
 	// A test run replays the same histories each time, beside other tests; a search (-seconds) has the machine to itself, and
 	// looks at new ones, unless it is told where to begin.
-	budget, first, last, workers := time.Duration(*seconds)*time.Second, max(*from, 1), ^uint64(0), runtime.GOMAXPROCS(0)
-	switch {
-	case budget != 0 && *from == 0:
-		first = uint64(time.Now().UnixNano())
-	case budget == 0 && os.Getenv("CI") != "":
-		budget, workers = 12*time.Second, 1
-	case budget == 0:
-		budget, last, workers = time.Minute, 30, 1
+	first, workers := max(*from, 1), 1
+	last := first + everyday - 1
+	if *seconds > 0 {
+		last, workers = ^uint64(0), runtime.GOMAXPROCS(0)
+		if *from == 0 {
+			first = uint64(time.Now().UnixNano())
+		}
 	}
-	begin := time.Now()
+	begin, budget := time.Now(), time.Duration(*seconds)*time.Second
 	var next, done atomic.Uint64
 	next.Store(first)
 	var working sync.WaitGroup
 	for range workers {
 		working.Go(func() {
-			for !t.Failed() && time.Since(begin) < budget {
+			for !t.Failed() && (*seconds == 0 || time.Since(begin) < budget) {
 				n := next.Add(1) - 1
 				if n > last {
 					return

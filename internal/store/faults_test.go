@@ -17,7 +17,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-var faultSeconds = flag.Int("faults", 0, "how many seconds TestFaults goes on (0: a sample)")
+var (
+	faultSeconds = flag.Int("faults", 0, "how many seconds TestFaults goes on (0: a sample)")
+	faultSeed    = flag.Uint64("faults-seed", 0, "what TestFaults draws from (0: with -faults a new seed, else the same each time)")
+)
 
 // A sickDisk fails where it is told to.
 type sickDisk struct {
@@ -190,8 +193,14 @@ func TestCloseOnASickDisk(t *testing.T) {
 // TestFaults has every kind of change to the disk fail, once, a few times or for long. Whatever was acknowledged
 // stays, and when the disk works again so does the store.
 func TestFaults(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := uint64(1)
+	switch {
+	case *faultSeed != 0:
+		seed = *faultSeed
+	case *faultSeconds > 0:
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d: replay with -args -faults %d -faults-seed %d", seed, *faultSeconds, seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	end := time.Now().Add(time.Duration(*faultSeconds) * time.Second)
 	for i := 0; i < 30 || time.Now().Before(end); i++ {
