@@ -10,11 +10,13 @@ import (
 )
 
 // RestoreLogs brings the frames and their places into logs, which open opens, entry by entry; before is called ahead of each with its frames.
-// Those that a log has already do no harm, so what was interrupted can be repeated. It is on disk with the store's next Sync. What
-// can't be read is told to fault: see Items.
+// Those that a log has already do no harm, so what was interrupted can be repeated; of a log that began with a checkpoint those before it are
+// stored for who reads it. It is on disk with the store's next Sync. What can't be read is told to fault: see Items.
 func (b *Backup) RestoreLogs(ctx context.Context, open func(identity.VolumeID) (*eventlog.Log, error),
 	before func(l *eventlog.Log, frames [][]byte) error, fault func(Fault) error, tell func(Progress)) error {
-	r := &restoring{open: open, before: before, logs: map[identity.VolumeID]*eventlog.Log{}}
+	r := &restoring{
+		open: open, before: before, logs: map[identity.VolumeID]*eventlog.Log{}, bases: map[identity.VolumeID]eventlog.Index{},
+	}
 	var done Progress
 	err := b.Items(ctx, fault, func(i Item) error {
 		done.Frames++
@@ -33,6 +35,7 @@ type restoring struct {
 	open   func(identity.VolumeID) (*eventlog.Log, error)
 	before func(l *eventlog.Log, frames [][]byte) error
 	logs   map[identity.VolumeID]*eventlog.Log
+	bases  map[identity.VolumeID]eventlog.Index // where they began: 0, or with a checkpoint
 
 	volume identity.VolumeID
 	index  eventlog.Index
@@ -71,6 +74,9 @@ func (r *restoring) log() (l *eventlog.Log, err error) {
 			return nil, err
 		}
 		r.logs[r.volume] = l
+		if r.bases[r.volume], err = l.Base(); err != nil {
+			return nil, err
+		}
 	}
 	return l, nil
 }
@@ -81,13 +87,20 @@ func (r *restoring) flush() error {
 		return nil
 	}
 	l, err := r.log()
-	if err == nil {
-		err = r.before(l, r.frames)
+	base := r.bases[r.volume]
+	if err == nil && r.index <= base && base > 0 { // what has no place may have got one that the checkpoint has
+		err = l.TakeEarly(r.frames...)
 	}
-	if err == nil && r.index == 0 {
-		_, err = l.ReceiveAll(r.frames)
-	} else if err == nil {
-		err = l.Commit(r.index, r.frames...)
+	switch {
+	case err != nil:
+	case r.index == 0:
+		if err = r.before(l, r.frames); err == nil {
+			_, err = l.ReceiveAll(r.frames)
+		}
+	case r.index > base:
+		if err = r.before(l, r.frames); err == nil {
+			err = l.Commit(r.index, r.frames...)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("restore volume %v: %w", r.volume, err)

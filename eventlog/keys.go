@@ -25,6 +25,7 @@ const (
 	kindEra       = 'r' // number -> era
 	kindGrid      = 'x' // -> grids: which moments still count
 	kindBase      = 'b' // -> Index up to which the log lacks the frames, since a checkpoint has what they said
+	kindEarly     = 'g' // -> Index up to which frames may be here though the base is behind it: see TakeEarly
 	kindKept      = 'k' // Index -> keptRecord: a checkpoint whose blocks are kept
 	kindNotes     = 'o' // -> notesRecord
 	kindNote      = 'n' // number -> note: keys of the state that changed

@@ -51,6 +51,7 @@ type shortening struct {
 	l   *Log
 	to  Index
 	dry bool
+	was Index // the base as it was
 	at  Index // up to here frames are gone, or would be
 }
 
@@ -60,14 +61,21 @@ func (s *shortening) begin(from ipld.Store, pause func() error) error {
 	if err != nil {
 		return err
 	}
-	if s.at, err = s.l.Base(); err != nil {
+	if s.was, err = s.l.Base(); err != nil {
 		return err
+	}
+	early, err := s.l.Early()
+	if err != nil {
+		return err
+	}
+	if s.at = s.was; s.was < s.to && early > 0 { // there are frames before the base
+		s.at = 0
 	}
 	for _, k := range kept {
 		if k.Index != s.to {
 			continue
 		}
-		if s.at >= s.to || s.dry {
+		if s.was >= s.to || s.dry {
 			return nil
 		}
 		return k.Read(from, pause)
@@ -127,7 +135,8 @@ func (s *shortening) chunk() (more bool, err error) {
 	if err != nil || s.dry || s.at == was {
 		return more, errors.Join(err, b.Close())
 	}
-	put(b, l.ks.kind(kindBase), &s.at)
+	base := max(s.at, s.was)
+	put(b, l.ks.kind(kindBase), &base)
 	return more, l.store.Commit(b, store.Applied)
 }
 
@@ -135,6 +144,9 @@ func (s *shortening) chunk() (more bool, err error) {
 func (s *shortening) end() error {
 	b := s.l.db().NewBatch()
 	b.DeleteRange(s.l.ks.kept(0), s.l.ks.kept(s.to), nil)
+	if s.was < s.to {
+		b.Delete(s.l.ks.kind(kindEarly), nil)
+	}
 	return s.l.store.Commit(b, store.Applied)
 }
 

@@ -37,6 +37,7 @@ type logCheck struct {
 	marks marks
 	known bool  // there are marks
 	base  Index // frames up to there are not here: a checkpoint has what they said
+	early Index // but for those up to there, which may be
 	want  marks
 	kepts map[Index]Checkpoint    // those that are kept, as the order says what they have
 	order map[FrameHash]Index     // of the committed frames; nil: their records say it too
@@ -104,6 +105,11 @@ func (c *logCheck) readMarks() error {
 		return err
 	} else if ok && dagcbor.Decode(rec, &c.base) != nil {
 		c.Report.Bad(report.Order, c.Name+": base", report.Nothing, "it can't be read")
+	}
+	if rec, ok, err := dbGet(c.DB, c.ks.kind(kindEarly)); err != nil {
+		return err
+	} else if ok && (dagcbor.Decode(rec, &c.early) != nil || c.early > c.base) {
+		c.Report.Bad(report.Order, c.Name+": early frames", report.Nothing, "it can't be read, or goes beyond the base")
 	}
 	c.kepts = map[Index]Checkpoint{}
 	for _, k := range c.Kept() {

@@ -72,7 +72,7 @@ func (c *logCheck) place(f *Frame) error {
 	if err != nil {
 		return err
 	}
-	if index != 0 && index <= c.base {
+	if index > c.early && index <= c.base {
 		c.Report.Bad(report.Order, c.frameName(f.Hash), report.Nothing, "it is here, and its place is one of those whose frames are gone")
 	}
 	if index == 0 {
@@ -84,6 +84,9 @@ func (c *logCheck) place(f *Frame) error {
 	}
 	if err := c.names(n, index); err != nil {
 		return err
+	}
+	if index != 0 && index <= c.base { // what comes after it in its feed need not be here
+		return c.follows(report.Order, c.ks.hash(kindMeta, f.Hash), dagcbor.Encode(n.meta(index)), "where the frame is")
 	}
 	delete(c.heads, f.Prev)
 	c.heads[f.Hash] = headRecord{Device: f.Device, Incarnation: f.Incarnation, Last: f.Last(), Depth: f.Depth}

@@ -59,7 +59,7 @@ func (c *logCheck) undoOf(n LocalSeq) error {
 
 // unknown looks for records of kinds that there are none of.
 func (c *logCheck) unknown() error {
-	const kinds = "abcefhikmnorstuwxyz" // in order
+	const kinds = "abcefghikmnorstuwxyz" // in order
 	low := c.ks.prefix
 	for _, kind := range append([]byte(kinds), 0) {
 		high := c.ks.kind(kind)

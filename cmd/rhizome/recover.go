@@ -85,6 +85,13 @@ func (a *app) recover(ctx context.Context, q daemon.RecoverRequest) error {
 	for _, name := range res.LostSnapshots {
 		a.note("not recovered: the snapshot %s", name)
 	}
+	for _, g := range res.Gaps {
+		what := "a checkpoint has what came before"
+		if g.Early {
+			what = "before, events are missing, and a checkpoint has what they said"
+		}
+		a.note("log of volume %s: whole since %s; %s", g.Volume, localTime(g.Until), what)
+	}
 	a.printf("Mount it: %s\n", a.command("mount"))
 	return nil
 }

@@ -70,6 +70,16 @@ type Recovered struct {
 	MissingVersions int `json:"missing_versions,omitempty"`
 	// LostSnapshots are names of snapshots that are not back, since the backup has not all of their time.
 	LostSnapshots []Name `json:"lost_snapshots,omitempty"`
+	// Gaps are volumes whose log lacks events that the store which was backed up had let go. A checkpoint has what they said: files, versions and
+	// the past are as they were there.
+	Gaps []LogGap `json:"gaps,omitempty"`
+}
+
+// A LogGap is where a log lacks events.
+type LogGap struct {
+	Volume VolumeID  `json:"volume"`
+	Until  time.Time `json:"until"`           // the log is whole behind it
+	Early  bool      `json:"early,omitempty"` // there are events from before, which had been backed up
 }
 
 // A BackupCheck is what is wrong with a backup; Faults is empty if nothing is.

@@ -75,7 +75,7 @@ type LogEntry struct {
 	Time      time.Time `json:"time"`            // by the author's clock
 	Who       string    `json:"who"`             // the device, short, as a person knows it
 	Device    string    `json:"device"`          // did:key
-	What      string    `json:"what"`            // "create", "edit", "rename", …: one word; "compacted": no event, events before are here no more
+	What      string    `json:"what"`            // "create", "edit", "rename", …: one word; "compacted": no event, but those before are here no more, or not all
 	Path      Name      `json:"path"`            // from the mount's top: "me/notes/a.md"
 	To        Name      `json:"to,omitempty"`    // rename, link: the other name; symlink: the target
 	Bytes     *int64    `json:"bytes,omitempty"` // edit: the file's size

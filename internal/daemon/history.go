@@ -98,18 +98,7 @@ func (d *daemon) sources(only control.VolumeID) ([]*source, error) {
 func (d *daemon) past(ctx context.Context, s *source, t *teller, last int) ([]control.LogEntry, error) {
 	var list []control.LogEntry
 	if last <= 0 {
-		if since, err := logSince(s.log); err != nil {
-			return nil, err
-		} else if since != nil {
-			list = append(list, control.LogEntry{Time: *since, Who: "-", What: "compacted", Path: s.label, Volume: control.VolumeID(s.id.String())})
-		}
-		err := s.log.Entries(eventlog.Position{}, func(e eventlog.Entry) bool {
-			if t == nil || t.knows(e) {
-				list = append(list, d.describe(s, e)...)
-			}
-			return ctx.Err() == nil
-		})
-		return list, err
+		return d.whole(ctx, s, t)
 	}
 	err := s.log.EntriesBefore(eventlog.LastPosition(), func(e eventlog.Entry) bool {
 		if t != nil && !t.knows(e) {
@@ -121,6 +110,35 @@ func (d *daemon) past(ctx context.Context, s *source, t *teller, last int) ([]co
 		return len(list) < last && ctx.Err() == nil
 	})
 	slices.Reverse(list)
+	return list, err
+}
+
+// whole tells all entries of a volume, and where a checkpoint stands in for some.
+func (d *daemon) whole(ctx context.Context, s *source, t *teller) (list []control.LogEntry, err error) {
+	since, err := logSince(s.log)
+	if err != nil {
+		return nil, err
+	}
+	base, err := s.log.Base()
+	if err != nil {
+		return nil, err
+	}
+	gap := func() {
+		if since != nil {
+			list = append(list, control.LogEntry{Time: *since, Who: "-", What: "compacted", Path: s.label, Volume: control.VolumeID(s.id.String())})
+		}
+		since = nil
+	}
+	err = s.log.Entries(eventlog.Position{}, func(e eventlog.Entry) bool {
+		if e.Position.Stage != eventlog.StageCommitted || e.Position.Index > base {
+			gap()
+		}
+		if t == nil || t.knows(e) {
+			list = append(list, d.describe(s, e)...)
+		}
+		return ctx.Err() == nil
+	})
+	gap()
 	return list, err
 }
 

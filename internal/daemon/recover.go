@@ -246,12 +246,36 @@ func (r *recovery) restoreLogs(ctx context.Context) error {
 			}
 		}
 	}
-	r.res.Volumes = len(volumes)
+	if r.res.Volumes = len(volumes); len(r.from.Origins()) > 0 {
+		if err := r.gaps(); err != nil {
+			return err
+		}
+	}
 	home := r.logs[r.keys.VolumeID("", 0)]
 	if home == nil {
 		return control.NewError(control.Damaged, "the backup has no home volume", "use another one, if there is one")
 	}
 	return fs.RememberVolumes(home, volumes)
+}
+
+// gaps notes the logs that began with a checkpoint.
+func (r *recovery) gaps() error {
+	for v, l := range r.logs {
+		since, err := logSince(l)
+		if err != nil {
+			return err
+		}
+		if since == nil {
+			continue
+		}
+		early, err := l.Early()
+		if err != nil {
+			return err
+		}
+		r.res.Gaps = append(r.res.Gaps, control.LogGap{Volume: control.VolumeID(v.String()), Until: *since, Early: early > 0})
+	}
+	slices.SortFunc(r.res.Gaps, func(a, b control.LogGap) int { return cmp.Compare(a.Volume, b.Volume) })
+	return nil
 }
 
 // restoreRecords brings back what the device that wrote the backup had noted for itself: snapshots' names, and how long history is kept.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,10 @@ func TestBackupAfterAGap(t *testing.T) {
 	d := opened(t, t.TempDir())
 	liveALittle(t, d)
 	backupTo(t, d, dir)
+	early := states(t, d, firstIdentity)
+	time.Sleep(5 * time.Millisecond)
+	then := time.Now()
+	time.Sleep(5 * time.Millisecond)
 	write(t, d, volume(t, d, "notes"), "between", bytes.Repeat([]byte("between "), 1000))
 	tidied(t, d, 0, false)
 	if a := tidied(t, d, days30+day, false); a.Frames == 0 {
@@ -235,16 +240,71 @@ func TestBackupAfterAGap(t *testing.T) {
 	if r := backupTo(t, d, dir); r[0].Before == nil || r[0].Frames != 1 {
 		t.Fatalf("%+v", r)
 	}
-	want, words := statesOnly(t, d), phraseOfIdentity(t, d, firstIdentity)
+	want, was, words := statesOnly(t, d), pasts(t, d, then), phraseOfIdentity(t, d, firstIdentity)
 	shut(t, d)
 	home := t.TempDir()
-	recovered(t, home, dir, words)
+	res := recovered(t, home, dir, words)
 	again := opened(t, home)
 	committed(t, again)
 	alike(t, "recovered", statesOnly(t, again), want)
+	alike(t, "before the gap", pasts(t, again, then), was)
 	readsAs(t, again, "notes", "between", bytes.Repeat([]byte("between "), 1000))
+	wantEvents(t, again, early)
+	if len(res.Gaps) != 1 || !res.Gaps[0].Early { // the other volumes have changed no more
+		t.Fatalf("the gaps that are told of: %+v", res.Gaps)
+	}
+	var log []string
+	sources, err := again.sources(res.Gaps[0].Volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := again.past(t.Context(), sources[0], nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		log = append(log, e.What)
+	}
+	if at := slices.Index(log, "compacted"); at < 30 || at > len(log)-2 {
+		t.Errorf("the log of notes is %q", log)
+	}
 	shut(t, again)
 	soundAtRest(t, home)
+	again = opened(t, home)
+	tidied(t, again, 2*(days30+day), false) // keeps another checkpoint
+	write(t, again, volume(t, again, "notes"), "last", []byte("last"))
+	tidied(t, again, 4*(days30+day), false)
+	for _, l := range again.all()[0].allLogs() {
+		if i, err := l.Early(); i > 0 || err != nil {
+			t.Errorf("frames from before the gap stay for ever: %v, %v", i, err)
+		}
+	}
+	shut(t, again)
+	soundAtRest(t, home)
+}
+
+// wantEvents fails unless the logs that began with a checkpoint have the events that states has shown before it.
+func wantEvents(t testing.TB, d *daemon, states map[identity.VolumeID]string) {
+	t.Helper()
+	for _, l := range d.all()[0].allLogs() {
+		n := 0
+		if b, err := l.Base(); b == 0 && err == nil {
+			continue
+		}
+		err := l.Entries(eventlog.Position{}, func(e eventlog.Entry) bool {
+			if b, err := l.Base(); err != nil || e.Position.Index > b {
+				return false
+			}
+			n++
+			if line := fmt.Sprintf("%x %d %d %x\n", e.Author.Feed, e.Seq, e.Event.Time, e.Event.Body); !strings.Contains(states[l.Volume()], line) {
+				t.Errorf("volume %v has %s", l.Volume(), line)
+			}
+			return true
+		})
+		if want := strings.Count(states[l.Volume()], "\n") - strings.Count(states[l.Volume()], "="); err != nil || n != want {
+			t.Errorf("volume %v begins with %d events, %v, want %d", l.Volume(), n, err, want)
+		}
+	}
 }
 
 // Frames stay while any of the conditions is not met.
