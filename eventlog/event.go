@@ -70,6 +70,13 @@ type State interface {
 	Delete(key []byte)
 }
 
+// A Foreteller is a State that can be told, before it sets a key for the first time, that nothing stands behind it. That saves the look
+// for what the key had before; if it is wrong, the state is.
+type Foreteller interface {
+	State
+	Absent(key []byte)
+}
+
 // A Reducer turns events into state. It is a pure function of state and event: no clock, no
 // randomness, no map order, no I/O but through State; and it is total: any bytes have an outcome.
 type Reducer interface {

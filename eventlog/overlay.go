@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"sort"
 )
@@ -165,11 +166,16 @@ func (o *overlay) read(us []*undo) {
 	}
 }
 
-// absent says that the base has nothing behind key, which is then not looked for.
-func (o *overlay) absent(key []byte) {
+// Absent implements Foreteller: the base has nothing behind key, which is then not looked for.
+func (o *overlay) Absent(key []byte) {
 	o.unread = true
-	o.at(key)
+	c, _ := o.at(key)
 	o.unread = false
+	if invariants && !c.dirty {
+		if val, ok, err := o.base.get(key); err == nil && ok {
+			panic(fmt.Sprintf("eventlog: key %x was said to be absent, and is %x", key, val))
+		}
+	}
 }
 
 func (o *overlay) keepKey(key []byte) []byte {

@@ -159,7 +159,7 @@ func (tx *Tx) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
 
 // Absent says that no state stands behind key: it holds an id that was drawn just now. It saves the lookup, which is
 // the costliest part of creating something; if it is wrong, the state is.
-func (tx *Tx) Absent(key []byte) { tx.state.absent(key) }
+func (tx *Tx) Absent(key []byte) { tx.state.Absent(key) }
 
 // AbsentBelow is Absent for all keys with a prefix that holds such an id; it is remembered beyond the change. All
 // prefixes that a log is told of, here and by Know, are of one length.

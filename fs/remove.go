@@ -214,18 +214,18 @@ func (f *FS) rmdir(parent NodeID, name string) error {
 
 // mustBeEmpty fails unless directory n has no entry, shared or device-local.
 func (t *txn) mustBeEmpty(n *Node) error {
+	if ino, ok := tree.GetInode(t.state(n.local), n.file); ok && ino.Entries > 0 {
+		return ErrNotEmpty
+	}
+	if n.local {
+		return nil
+	}
 	empty := true
-	entry := func(local bool) func(uint64, []byte, tree.Dirent) bool {
-		return func(_ uint64, name []byte, d tree.Dirent) bool {
-			// The device-local tree has directories of the shared one as stepping stones, by names that are never shown.
-			empty = local && !n.local && !mayBeLocal(name)
-			return empty
-		}
-	}
-	tree.ReadDir(t.state(n.local), n.file, 0, entry(n.local))
-	if empty && !n.local {
-		tree.ReadDir(t.state(true), n.file, 0, entry(true))
-	}
+	tree.ReadDir(t.state(true), n.file, 0, func(_ uint64, name []byte, _ tree.Dirent) bool {
+		// The device-local tree has directories of the shared one as stepping stones, by names that are never shown.
+		empty = !mayBeLocal(name)
+		return empty
+	})
 	if !empty {
 		return ErrNotEmpty
 	}

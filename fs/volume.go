@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"bytes"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -31,6 +30,8 @@ type Volume struct {
 
 	usage usage
 
+	localTree atomic.Bool // it may have a device-local tree
+
 	unmerged atomic.Bool // there may be conflicts that nobody has looked at
 	spree    spree
 
@@ -58,6 +59,9 @@ func (f *FS) openVolume(h *home, id identity.VolumeID, name string) (*Volume, er
 	v = &Volume{
 		fs: f, home: h, id: id, inoKey: h.id.InoKey, log: o.Log, sealer: o.Sealer, author: o.Author,
 		local: tree.New(), lost: map[tree.VersionID]bool{}, pending: map[tree.VersionID]*pending{},
+	}
+	if err := v.findLocalTree(); err != nil {
+		return nil, fmt.Errorf("open volume: %w", err)
 	}
 	if err := v.begin(); err != nil {
 		return nil, fmt.Errorf("begin volume: %w", err)
@@ -119,6 +123,9 @@ func (v *Volume) begin() error {
 
 // view calls fn with the shared or the device-local state.
 func (v *Volume) view(local bool, fn func(r eventlog.Reader) error) error {
+	if local && !v.localTree.Load() {
+		return fn(noTree{})
+	}
 	var err error
 	read := v.log.View
 	if local {
@@ -185,6 +192,7 @@ func (v *Volume) updateTo(d store.Durability, fn func(t *txn) error) error {
 func (t *txn) apply(local bool, ops ...tree.Op) {
 	ev := eventlog.Event{Time: t.now, Body: tree.Encode(ops...)}
 	if local {
+		t.v.localTree.Store(true) // also if nothing comes of it
 		t.v.local.Apply(localState{t.Tx}, t.v.author, ev)
 		return
 	}
@@ -201,10 +209,13 @@ func (t *txn) absent(local bool) func(key []byte) {
 
 // state is what the reducer sees of the shared or the device-local tree.
 func (t *txn) state(local bool) eventlog.Reader {
-	if local {
-		return localState{t.Tx}
+	switch {
+	case !local:
+		return t.Tx
+	case !t.v.localTree.Load():
+		return noTree{}
 	}
-	return t.Tx
+	return localState{t.Tx}
 }
 
 // Device-local keys: a kind byte and what it is about. Versions' and files' ids are 16 bytes.
@@ -235,28 +246,6 @@ func localKey[ID ~[16]byte](kind byte, id ID) []byte {
 
 // then has fn called once the change is made.
 func (t *txn) then(fn func()) { t.done = append(t.done, fn) }
-
-// localState lets the reducer keep the device-local tree under its own prefix.
-type localState struct{ tx *eventlog.Tx }
-
-func treeKey(key []byte) []byte {
-	return append(append(make([]byte, 0, 1+len(key)), localTreeKeys), key...)
-}
-
-func (s localState) Get(key []byte) ([]byte, bool) { return s.tx.GetLocal(treeKey(key)) }
-func (s localState) Set(key, val []byte)           { s.tx.SetLocal(treeKey(key), bytes.Clone(val)) }
-func (s localState) Delete(key []byte)             { s.tx.DeleteLocal(treeKey(key)) }
-func (s localState) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
-	s.tx.ScanLocal(treeKey(prefix), treeKey(from), func(k, v []byte) bool { return fn(k[1:], v) })
-}
-
-// localReader is localState for reading only.
-type localReader struct{ r eventlog.Reader }
-
-func (s localReader) Get(key []byte) ([]byte, bool) { return s.r.Get(treeKey(key)) }
-func (s localReader) Scan(prefix, from []byte, fn func(key, val []byte) bool) {
-	s.r.Scan(treeKey(prefix), treeKey(from), func(k, v []byte) bool { return fn(k[1:], v) })
-}
 
 // hold is the node of a file for the time of a call, which ends by table.release: meanwhile the node is not dropped and
 // made anew by others.

@@ -137,9 +137,12 @@ func (w *work) flush() {
 	}
 }
 
-// mark makes an empty record exist or not.
+// mark makes an empty record exist or not. It was otherwise before.
 func (w *work) mark(key []byte, is bool) {
 	if is {
+		if s, ok := w.s.(eventlog.Foreteller); ok {
+			s.Absent(key)
+		}
 		w.s.Set(key, []byte{})
 	} else {
 		w.s.Delete(key)
