@@ -46,12 +46,10 @@ func TestCrash(t *testing.T) {
 			return nil
 		}}
 		res := d.backup(errorfs.Wrap(run, hook))
-		if after == nil {
-			t.Logf("%d operations", n)
-			if n < 15 {
-				t.Fatal("too few to be true")
-			}
-			return
+		ended := after == nil
+		if ended { // what a run has said is on disk
+			after = run.CrashClone(vfs.CrashCloneCfg{RNG: rng})
+			was = res.AsOf
 		}
 		b, err := Open(after, "backup", d.keys.ID())
 		must(t, err)
@@ -64,6 +62,13 @@ func TestCrash(t *testing.T) {
 		d.recovered(after)
 		d.backup(after)
 		d.wantSame(d.recovered(after))
+		if ended {
+			t.Logf("%d operations", n)
+			if n < 15 {
+				t.Fatal("too few to be true")
+			}
+			return
+		}
 	}
 }
 
@@ -79,10 +84,15 @@ func TestCrashOfTheFirst(t *testing.T) {
 			after = run.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
 			return nil
 		}}))
-		if after == nil {
-			return
+		ended := after == nil
+		if ended {
+			after = run.CrashClone(vfs.CrashCloneCfg{RNG: rng})
 		}
-		if b, err := Open(after, "backup", d.keys.ID()); err == nil {
+		b, err := Open(after, "backup", d.keys.ID())
+		if ended {
+			must(t, err)
+		}
+		if err == nil {
 			faults, err := b.Check(t.Context(), func(Progress) {})
 			if err != nil || len(faults) > 0 {
 				t.Fatalf("crash at %d: %v %v", n, faults, err)
@@ -91,6 +101,9 @@ func TestCrashOfTheFirst(t *testing.T) {
 		}
 		d.backup(after)
 		d.wantSame(d.recovered(after))
+		if ended {
+			return
+		}
 	}
 }
 

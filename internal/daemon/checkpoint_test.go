@@ -179,3 +179,32 @@ func TestCheckpointOfNoUse(t *testing.T) {
 		t.Errorf("the next one is of %d volumes, %v", len(b.Volumes), err)
 	}
 }
+
+// Raft is told of a checkpoint, and records it, when its blocks are on the disk: then the database's index has them.
+func TestCheckpointIsSyncedBeforeItIsTold(t *testing.T) {
+	d := opened(t, t.TempDir())
+	write(t, d, volume(t, d, "notes"), "a", []byte("a"))
+	committed(t, d)
+	i := d.all()[0]
+	at, err := i.checkpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Release()
+	data, err := at.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, ok := parseCheckpoint(data)
+	if !ok || len(body.Volumes) != 2 {
+		t.Fatalf("it is of %d volumes", len(body.Volumes))
+	}
+	for _, v := range body.Volumes {
+		digest := v.Root.Digest()
+		_, closer, err := d.st.DB().Get(append(append([]byte("b"), digest[:]...), byte(v.Root.Codec())))
+		if err != nil {
+			t.Fatalf("the root of volume %v is in the index: %v", v.Volume, err)
+		}
+		closer.Close()
+	}
+}
