@@ -36,20 +36,30 @@ type spree struct {
 	mu       sync.Mutex
 	began    int64
 	last     int64
-	removed  int64
+	removed  int64 // of the files that there were when it began
 	of       int64 // files that there were when it began; 0: not counted
 	counting bool
 	files    int64 // that there were when they were last counted; 0: never
 	noted    int64 // what the record says of removed; 0: there is none
 }
 
-// removed takes up that a change took their last names from n files. It waits for nothing.
-func (v *Volume) removed(n int64, now int64) {
+// removed takes up that a change took their last names from files that were made at these times. It waits for nothing.
+func (v *Volume) removed(made []int64, now int64) {
 	s := &v.spree
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now-s.last > int64(atOnce) || now < s.last-int64(atOnce) {
 		s.began, s.removed, s.of, s.noted = now, 0, 0, 0
+	}
+	// What was made since the spree began was not there to be lost: programs make and remove files all the time.
+	n := int64(0)
+	for _, at := range made {
+		if at <= s.began {
+			n++
+		}
+	}
+	if n == 0 {
+		return
 	}
 	s.removed, s.last = s.removed+n, now
 	// Files need counting only if so many are gone that it may matter, by what was counted last, which may be half of it by now.

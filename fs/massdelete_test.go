@@ -75,6 +75,23 @@ func TestMassDeletion(t *testing.T) {
 		t.Fatalf("after an undo: %+v", list)
 	}
 
+	// A program makes files and removes them again, many times as many as there are.
+	r.moment()
+	remove(0, 1, 0)
+	for i := range 300 {
+		r.put(r.vol, "scratch", []byte("some"))
+		r.clock.forward(time.Millisecond)
+		if r.must(r.fs.Unlink(r.vol, "scratch")); i%100 == 0 {
+			r.fs.counts.Wait()
+		}
+	}
+	if list := r.noted(); len(list) > 0 {
+		t.Fatalf("what was made since: %+v", list)
+	}
+	r.moment()
+	r.put(r.vol, "0", []byte("some"))
+	want = r.tree(r.vol)
+
 	// All of the identity: the volume is gone, and its path still known.
 	r.moment()
 	r.wipe(r.home)

@@ -92,7 +92,7 @@ func (t *txn) unlink(dir, n *Node, name []byte) error {
 			return err
 		}
 		if ino.Kind != tree.Dir && !n.local {
-			t.removed++
+			t.removed = append(t.removed, ino.Btime)
 		}
 	}
 	t.apply(n.local, tree.Unlink{

@@ -120,7 +120,7 @@ func (c *settling) apply(ids []tree.FileID, fn func(c *settling) error) (err err
 			}
 			t.SetLocal([]byte{localRestored}, encodeSpan(c.began, t.now))
 			err := fn(c)
-			t.removed = 0 // nobody does this by mistake without being told
+			t.removed = nil // nobody does this by mistake without being told
 			return err
 		})
 	}

@@ -149,7 +149,7 @@ type txn struct {
 	now  int64
 	done []func() // what changes in memory once the change is made; node locks are still held
 
-	removed int64 // files that lose their last name
+	removed []int64 // when the files were made that lose their last name
 
 	metas    []metaChange
 	metaRoom [3]metaChange
@@ -180,7 +180,7 @@ func (v *Volume) updateTo(d store.Durability, fn func(t *txn) error) error {
 	for _, fn := range t.done {
 		fn()
 	}
-	if t.removed > 0 {
+	if len(t.removed) > 0 {
 		v.removed(t.removed, t.now)
 	}
 	err = c.Wait(d)
