@@ -91,6 +91,10 @@ func obey(c *Conn, m *memFS, served <-chan error) {
 			c.loop.mu.Lock()
 			say("%d", len(c.loop.workers))
 			c.loop.mu.Unlock()
+		case "threads-below":
+			threads, _ := os.ReadDir("/proc/self/task")
+			limit, _ := strconv.Atoi(words[1])
+			say("%t", len(threads) < limit)
 		case "heap":
 			var st runtime.MemStats
 			runtime.GC()

@@ -24,6 +24,7 @@ const (
 	watchTime  = 10 * time.Millisecond // a handler that takes two of these has blocked
 	maxWorkers = 1024                  // if this many handlers wait at once, the next request waits with them
 	maxIdle    = 4                     // workers that are kept for the next time
+	maxSpare   = 32                    // threads that Go may keep of workers that end: it never ends one by itself
 )
 
 // Values of loop.turn other than the unique number of a request. The kernel uses neither for one.
@@ -170,6 +171,7 @@ func (l *loop) park(w *worker) bool {
 		return <-w.wake
 	}
 	delete(l.workers, w)
+	w.spare = len(l.workers) < maxSpare
 	l.mu.Unlock()
 	return false
 }

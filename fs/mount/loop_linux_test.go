@@ -74,7 +74,7 @@ func startCat(t *testing.T, path string) *exec.Cmd {
 }
 
 // While any number of handlers wait, whether they said so or not, others are answered; when the waiting is over the
-// workers that were made for it go.
+// workers that were made for it go, and their threads.
 func TestBlockedHandlers(t *testing.T) {
 	const blocked, stuck = 100, 10
 	c := serve(t)
@@ -106,6 +106,7 @@ func TestBlockedHandlers(t *testing.T) {
 	if n := c.number("workers"); n > maxIdle+1 {
 		t.Errorf("%d workers are left", n)
 	}
+	c.eventually("true", "threads-below", fmt.Sprint(maxIdle+maxSpare+20))
 }
 
 // readOnce makes one read(2) of a file.

@@ -53,6 +53,8 @@ type worker struct {
 	outV    [1][]byte
 	poll    [2]unix.PollFd
 
+	spare bool // once the worker has ended: Go may keep its thread
+
 	unique atomic.Uint64 // of the request that is being handled, or 0 once it is answered: whoever clears it answers
 }
 
@@ -73,7 +75,11 @@ func newWorker(l *loop) (*worker, error) {
 
 func (w *worker) run() {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	defer func() {
+		if w.spare {
+			runtime.UnlockOSThread() // else the thread ends with its worker
+		}
+	}()
 	defer w.l.wg.Done()
 	defer unix.Munmap(w.memory)
 	for again := true; again; again = w.l.park(w) {
