@@ -25,8 +25,3 @@ func (l *Log) ahead(keys [][]byte) error {
 	defer l.readers.Put(r)
 	return r.getAll(keys, func(i int, val []byte, ok bool) { l.cache.put(keys[i], val, ok) })
 }
-
-// Read calls fn for the values that keys of the state have now, all at one moment, without a lock. keys are in order; fn may keep val.
-func (l *Log) Read(keys [][]byte, fn func(i int, val []byte, ok bool)) error {
-	return newDBState(current{l.store}, l.ks.kind(kindState)).getAll(keys, fn)
-}

@@ -20,7 +20,8 @@ func TestAhead(t *testing.T) {
 			t.Error(err)
 		}
 		err := a.View(func(Reader) {
-			err := a.Read(keys, func(i int, val []byte, ok bool) {
+			now := newDBState(current{a.store}, a.ks.kind(kindState))
+			err := now.getAll(keys, func(i int, val []byte, ok bool) {
 				is, known := a.cache.get(keys[i])
 				if known && (is.ok != ok || !bytes.Equal(is.val, val)) || all && !known {
 					t.Errorf("key %x: %x, %t, is known as %x, %t", keys[i], val, ok, is.val, is.ok)

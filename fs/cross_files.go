@@ -207,7 +207,7 @@ func (t *txn) carry(c *crossing, x traveller, op *tree.Create) (*pending, error)
 	}
 	v := tree.Version{ID: t.v.fs.newVersionID(), Size: ver.Size, Time: ver.Time, By: ver.By, Content: ver.Content}
 	if ver.IsInline() {
-		if v.Inline, ok = tree.Body(r, old); !ok || int64(len(v.Inline)) != ver.Size {
+		if v.Inline, ok = tree.Body(r, ver); !ok || int64(len(v.Inline)) != ver.Size {
 			return nil, fmt.Errorf("rename %q: bytes of version %x: %w", x.name, old[:4], ErrDamaged)
 		}
 	}

@@ -72,9 +72,10 @@ type rig struct {
 	home   NodeID // the identity's directory
 	vol    NodeID // of the app volume "notes"
 
-	mu    sync.Mutex
-	logs  map[identity.VolumeID]fsOpened
-	index eventlog.Index
+	mu     sync.Mutex
+	logs   map[identity.VolumeID]fsOpened
+	index  eventlog.Index
+	framed int64 // bytes of frames
 }
 
 type fsOpened = Opened
@@ -264,6 +265,7 @@ func (r *rig) commit() {
 				break
 			}
 			r.index++
+			r.framed += int64(len(f.Raw))
 			r.must(o.Log.Commit(r.index, f.Raw))
 		}
 	}

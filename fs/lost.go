@@ -182,9 +182,8 @@ func (v *Volume) restore(p *pending) error {
 			if !ok || old.Pending {
 				continue
 			}
-			ver.Size, ver.Content = old.Size, old.Content
-			if old.IsInline() {
-				ver.Inline, _ = tree.Body(r, id)
+			if !ver.TakeContent(r, old) {
+				return nil // that can't be read either
 			}
 			break
 		}

@@ -159,7 +159,7 @@ func (v *Volume) contentIn(r eventlog.Reader, id tree.VersionID) (content, error
 	case ver.Size == 0:
 		return nil, nil
 	case ver.IsInline():
-		b, ok := tree.Body(r, id)
+		b, ok := tree.Body(r, ver)
 		if !ok || int64(len(b)) != ver.Size {
 			return nil, fmt.Errorf("version %v: bytes: %w", id, ErrDamaged)
 		}

@@ -70,8 +70,7 @@ type formerEntry struct {
 	read   bool
 	ino    tree.Inode
 	xattrs []tree.Xattr
-	edited bool   // it has other heads now
-	body   []byte // then its bytes, if they are in the state
+	rival  tree.VersionID // of a file that has other content of the same size now: which
 
 	// Of a file that has other names now, by what was read before anything was locked.
 	seen   tree.Step // the name in its inode

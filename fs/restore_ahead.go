@@ -85,7 +85,7 @@ func (rs *restoring) read(es []*formerEntry) error {
 		}
 		e.read = true
 	}
-	return rs.readBodies(es)
+	return nil
 }
 
 // readInodes reads what names led to.
@@ -127,6 +127,7 @@ func (rs *restoring) warm(es []*formerEntry) error {
 		return err
 	}
 	keys = nil
+	var compared []*formerEntry
 	err := v.view(false, func(r eventlog.Reader) error {
 		for _, e := range es {
 			if d, taken := tree.Lookup(r, e.in.now, e.name); taken && d.ID != e.id {
@@ -140,41 +141,35 @@ func (rs *restoring) warm(es []*formerEntry) error {
 			if len(now.Heads) == 0 || len(e.ino.Heads) == 0 || now.Heads[0].ID == e.ino.Heads[0].ID {
 				continue
 			}
-			if e.edited = true; now.Size() == e.ino.Size() { // are they the same bytes?
-				for _, id := range []tree.VersionID{now.Heads[0].ID, e.ino.Heads[0].ID} {
-					keys = append(keys, tree.VersionKey(id), tree.BodyKey(id))
-				}
+			if ver, ok := tree.GetVersion(r, e.ino.Heads[0].ID); ok && ver.Like != (tree.VersionID{}) {
+				keys = append(keys, tree.VersionKey(ver.Like)) // the next version names it too
+			}
+			if now.Size() == e.ino.Size() { // are they the same bytes?
+				keys = append(keys, tree.VersionKey(now.Heads[0].ID))
+				e.rival, compared = now.Heads[0].ID, append(compared, e)
+			}
+		}
+		return nil
+	})
+	if err = errors.Join(err, v.log.Ahead(keys)); err != nil || len(compared) == 0 {
+		return err
+	}
+	return rs.warmBodies(compared)
+}
+
+// warmBodies is warm for the bytes of small files whose size is what it was.
+func (rs *restoring) warmBodies(es []*formerEntry) error {
+	v := rs.past.vol
+	var keys [][]byte
+	err := v.view(false, func(r eventlog.Reader) error {
+		for _, e := range es {
+			was, _ := tree.GetVersion(r, e.ino.Heads[0].ID)
+			is, ok := tree.GetVersion(r, e.rival)
+			if ok && is.IsInline() && was.IsInline() {
+				keys = append(keys, tree.BodyKey(was), tree.BodyKey(is))
 			}
 		}
 		return nil
 	})
 	return errors.Join(err, v.log.Ahead(keys))
-}
-
-// readBodies reads the bytes of small files that were edited: their next versions will have them.
-func (rs *restoring) readBodies(es []*formerEntry) error {
-	v := rs.past.vol
-	var keys [][]byte
-	of := map[string]*formerEntry{}
-	err := v.view(false, func(r eventlog.Reader) error {
-		for _, e := range es {
-			if !e.edited || e.ino.Size() == 0 {
-				continue
-			}
-			if ver, ok := tree.GetVersion(r, e.ino.Heads[0].ID); ok && ver.IsInline() {
-				key := tree.BodyKey(ver.ID)
-				keys, of[string(key)] = append(keys, key), e
-			}
-		}
-		return nil
-	})
-	if err != nil || len(keys) == 0 {
-		return err
-	}
-	slices.SortFunc(keys, bytes.Compare)
-	return v.log.Read(keys, func(i int, val []byte, ok bool) {
-		if ok {
-			of[string(keys[i])].body = val
-		}
-	})
 }

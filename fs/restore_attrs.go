@@ -91,7 +91,7 @@ func (c *settling) attrOps(e *formerEntry, now tree.Inode) (ops []tree.Op) {
 func (c *settling) contentOp(e *formerEntry, now tree.Inode) (op tree.SetContent, p *pending, err error) {
 	ver := tree.Version{ID: c.past.vol.fs.newVersionID(), By: c.past.vol.fs.device}
 	if e.ino.Size() > 0 {
-		if ver, p, err = c.t.sameBytes(e.ino.Heads[0].ID, e.body, now.ID, e.ino.Mtime); err != nil {
+		if ver, p, err = c.t.sameBytes(e.ino.Heads[0].ID, now.ID, e.ino.Mtime); err != nil {
 			return op, nil, err
 		}
 	}
@@ -116,9 +116,8 @@ func (c *settling) shows(id tree.FileID, ver tree.VersionID) {
 	})
 }
 
-// sameBytes is a new version of a file with the bytes of an old one, stored once; or a pending version, if those are not sealed yet. body is what
-// was read of bytes that are in the state, or nil.
-func (t *txn) sameBytes(old tree.VersionID, body []byte, file tree.FileID, mtime int64) (v tree.Version, p *pending, err error) {
+// sameBytes is a new version of a file with the bytes of an old one, stored once; or a pending version, if those are not sealed yet.
+func (t *txn) sameBytes(old tree.VersionID, file tree.FileID, mtime int64) (v tree.Version, p *pending, err error) {
 	r := t.state(false)
 	ver, ok := tree.GetVersion(r, old)
 	if !ok {
@@ -127,7 +126,7 @@ func (t *txn) sameBytes(old tree.VersionID, body []byte, file tree.FileID, mtime
 	if t.isExpired(old) {
 		return v, nil, fmt.Errorf("version %x %w", old[:4], errExpired)
 	}
-	v = tree.Version{ID: t.v.fs.newVersionID(), Size: ver.Size, Time: t.now, By: t.v.fs.device, Content: ver.Content}
+	v = tree.Version{ID: t.v.fs.newVersionID(), Size: ver.Size, Time: t.now, By: t.v.fs.device}
 	t.v.mu.Lock()
 	was, waits := t.v.pending[old]
 	t.v.mu.Unlock()
@@ -139,13 +138,8 @@ func (t *txn) sameBytes(old tree.VersionID, body []byte, file tree.FileID, mtime
 		v.ID, v.Pending = p.id, true
 	case waits, ver.Pending:
 		return v, nil, fmt.Errorf("version %x was never sealed: %w", old[:4], ErrDamaged)
-	case ver.IsInline():
-		if v.Inline = body; body == nil {
-			v.Inline, _ = tree.Body(r, old)
-		}
-		if int64(len(v.Inline)) != ver.Size {
-			return v, nil, fmt.Errorf("bytes of version %x: %w", old[:4], ErrDamaged)
-		}
+	case !v.TakeContent(r, ver):
+		return v, nil, fmt.Errorf("bytes of version %x: %w", old[:4], ErrDamaged)
 	}
 	return v, p, nil
 }

@@ -217,7 +217,7 @@ func (c *settling) makeAnew(e *formerEntry) error {
 		c.do(op)
 		return nil
 	}
-	ver, p, err := c.t.sameBytes(e.ino.Heads[0].ID, e.body, op.ID, e.ino.Mtime)
+	ver, p, err := c.t.sameBytes(e.ino.Heads[0].ID, op.ID, e.ino.Mtime)
 	if err != nil {
 		delete(c.made, e.ino.ID)
 		return c.unreadable(e, err)

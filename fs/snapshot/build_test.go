@@ -277,3 +277,28 @@ func TestCancelled(t *testing.T) {
 		t.Error("another root")
 	}
 }
+
+// A version that has its bytes from another one is in a snapshot as if they were its own.
+func TestBuildLike(t *testing.T) {
+	for _, size := range []int{100, 3000} {
+		var roots []Built
+		for _, shared := range []bool{false, true} {
+			w := newWorld()
+			of := w.write(w.create(tree.RootID, "a", tree.File), text(size, 1))
+			v := tree.Version{ID: w.draw(), Size: int64(size), Time: 9, By: "laptop"}
+			if old, ok := tree.GetVersion(w, of); !ok || shared && !v.TakeContent(w, old) {
+				t.Fatal("the first file's bytes are not there")
+			}
+			if !shared {
+				v.Inline = text(size, 1)
+			} else if v.Like != of {
+				t.Fatalf("it is %+v", v)
+			}
+			w.do(tree.SetContent{ID: w.create(tree.RootID, "b", tree.File), Version: v})
+			roots = append(roots, w.build(t))
+		}
+		if roots[0].Root != roots[1].Root {
+			t.Errorf("%d bytes: root %v, and %v with shared bytes", size, roots[0].Root, roots[1].Root)
+		}
+	}
+}

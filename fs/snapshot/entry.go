@@ -153,7 +153,7 @@ func (b *builder) bytesOf(v *tree.Version, rec *headRecord, l *leads) (err error
 	c := v.Content
 	switch {
 	case v.IsInline():
-		body, ok := tree.Body(b.r, v.ID)
+		body, ok := tree.Body(b.r, *v)
 		if !ok {
 			return fmt.Errorf("version %v: %w: it has no body", v.ID, tree.ErrInvariant)
 		}

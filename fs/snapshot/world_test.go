@@ -217,7 +217,7 @@ func (w *world) inodeLines(t fataler, path string, rank int, i tree.Inode) []str
 		if !ok {
 			t.Fatalf("version %v is missing", h.ID)
 		}
-		body, _ := tree.Body(w, h.ID)
+		body, _ := tree.Body(w, v)
 		c := v.Content
 		if v.Pending {
 			c = w.pending[v.ID]

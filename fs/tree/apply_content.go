@@ -3,7 +3,7 @@ package tree
 import "encoding/hex"
 
 func (w *work) setContent(o *SetContent) {
-	if w.knownVersion(o.Version.ID) {
+	if w.knownVersion(o.Version.ID) || !w.hasBytes(&o.Version) {
 		return
 	}
 	n := w.load(o.ID)

@@ -7,7 +7,7 @@ func (w *work) create(o *Create) {
 		w.createdBefore(o)
 		return
 	}
-	if o.Version != nil && w.knownVersion(o.Version.ID) {
+	if o.Version != nil && (w.knownVersion(o.Version.ID) || !w.hasBytes(o.Version)) {
 		return
 	}
 	if o.Kind == Graft && w.sameVolume(o) {

@@ -3,7 +3,7 @@ package tree
 func (w *work) merge(o *Merge) {
 	n := w.load(o.ID)
 	if n == nil || !n.live() || n.in.Kind.holds() ||
-		o.Version != nil && (n.in.Kind != File || w.knownVersion(o.Version.ID)) {
+		o.Version != nil && (n.in.Kind != File || w.knownVersion(o.Version.ID) || !w.hasBytes(o.Version)) {
 		return
 	}
 	dir, name := w.contested(n, append(append([]FileID(nil), o.Joins...), o.Parts...))

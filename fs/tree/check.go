@@ -19,7 +19,8 @@ var ErrInvariant = errors.New("the tree's state contradicts itself")
 //   - link counts, entries, subdirectories, heads and attributes are counted right;
 //   - every living directory has one parent, and its parents lead to the root;
 //   - aliases lead to files;
-//   - every version that a close ended can be reached from a file, living or dead.
+//   - every version that a close ended can be reached from a file, living or dead;
+//   - inline bytes are there, those that a version has from another one too.
 //
 // It goes through records of several kinds side by side, in the order of the files that they are about, and looks up the rest. In memory it holds
 // the ids of directories, those of some versions at a time, and what is about one file.

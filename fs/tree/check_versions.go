@@ -17,9 +17,21 @@ func (c *checker) bodies() {
 		if has != ver.inline || has && size != ver.Size {
 			c.fail("version %v: %d bytes, inline %v, body of %d", ver.ID, ver.Size, ver.inline, size)
 		}
+		c.lender(&ver)
 	})
 	if c.err == nil {
 		bodies.end()
+	}
+}
+
+// lender looks whether the bytes are there that a version has from another one.
+func (c *checker) lender(v *Version) {
+	if v.Like == (VersionID{}) {
+		return
+	}
+	of, ok := GetVersion(c.r, v.Like)
+	if v.inline || !ok || !of.lends() || of.Size != v.Size {
+		c.fail("version %v: %d bytes are to be those of version %v, which does not have them", v.ID, v.Size, v.Like)
 	}
 }
 

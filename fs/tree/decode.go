@@ -170,11 +170,23 @@ func (s *scanner) version() *Version {
 	v := &Version{ID: scanID[VersionID](s), Size: s.int(), Time: s.int(), By: s.text(MaxBy)}
 	flags := s.uint(flagQuiet | flagPending)
 	v.Quiet, v.Pending = flags&flagQuiet != 0, flags&flagPending != 0
-	v.Inline, v.Content = s.bytes(MaxInline), s.content()
+	v.Inline = s.bytes(MaxInline)
+	s.where(v)
 	if !v.valid() {
 		s.fail()
 	}
 	return v
+}
+
+// where reads what putWhere writes.
+func (s *scanner) where(v *Version) {
+	if len(s.b) == 0 || s.b[0] != majorBytes|16 {
+		v.Content = s.content()
+		return
+	}
+	if v.Like = scanID[VersionID](s); v.Like == (VersionID{}) {
+		s.fail()
+	}
 }
 
 func (s *scanner) content() (c ipld.Content) {

@@ -111,6 +111,14 @@ func putVersion(b []byte, v *Version) []byte {
 	}
 	b = putUint(b, flags)
 	b = putBytes(b, v.Inline)
+	return putWhere(b, v)
+}
+
+// putWhere writes where a version's bytes are if they are not its own inline ones; null for nowhere else.
+func putWhere(b []byte, v *Version) []byte {
+	if v.Like != (VersionID{}) {
+		return putID(b, v.Like)
+	}
 	return putContent(b, v.Content)
 }
 

@@ -63,15 +63,17 @@ func foldCreate(c Create, op Op) (Op, bool) {
 // follows reports whether an edit is the first content of a new file, or drops what was.
 func follows(v *Version, o SetContent) bool {
 	if v == nil {
-		return len(o.Replaces) == 0
+		return len(o.Replaces) == 0 && o.Version.Like == VersionID{}
 	}
 	return droppedBy(v, o)
 }
 
-// droppedBy reports whether an edit replaces one version, and drops it.
+// droppedBy reports whether an edit replaces one version, and drops it. An edit that names a version whose bytes it has counts only where
+// that one is there, and each of two that do may count where the other does not: they stay what they are.
 func droppedBy(v *Version, o SetContent) bool {
 	only := []VersionID{v.ID}
-	return v.Quiet && !v.Pending && slices.Equal(o.Replaces, only) && slices.Equal(o.Drops, only)
+	return v.Quiet && !v.Pending && slices.Equal(o.Replaces, only) && slices.Equal(o.Drops, only) &&
+		v.Like == VersionID{} && o.Version.Like == VersionID{}
 }
 
 func foldAttr(a, b SetAttr) SetAttr {

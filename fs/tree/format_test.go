@@ -82,9 +82,25 @@ func everyOp() []Op {
 	}
 }
 
+// likeOps has each op that makes a version, which names another one that has its bytes.
+func likeOps() []Op {
+	made := file(11, root, "copy", 0)
+	made.Version = &Version{ID: vid(311), Size: 3, Time: 1, By: "mac", Like: vid(310)}
+	return []Op{
+		file(10, root, "small", 0), SetContent{ID: fid(10), Version: Version{ID: vid(310), Size: 3, Inline: []byte("abc")}},
+		made, SetContent{ID: fid(10), Version: Version{ID: vid(312), Size: 3, Like: vid(310), Quiet: true}, Replaces: heads(310)},
+		SetContent{ID: fid(10), Version: inline(313, 2), Replaces: heads(310)},
+		Merge{ID: fid(10), Heads: heads(312, 313), Result: vid(314), Version: &Version{ID: vid(314), Size: 3, Like: vid(310)}},
+	}
+}
+
 func TestGoldenOps(t *testing.T) {
+	golden(t, "ops.txt", listOps(t, everyOp()))
+}
+
+func listOps(t *testing.T, all []Op) string {
 	var b strings.Builder
-	for _, op := range everyOp() {
+	for _, op := range all {
 		body := Encode(op)
 		fmt.Fprintf(&b, "%T %x\n", op, body)
 		ops, err := Decode(body)
@@ -92,7 +108,23 @@ func TestGoldenOps(t *testing.T) {
 			t.Errorf("%T: %v", op, err)
 		}
 	}
-	golden(t, "ops.txt", b.String())
+	return b.String()
+}
+
+func (m mem) list() string {
+	var b strings.Builder
+	m.Scan(nil, nil, func(k, v []byte) bool {
+		fmt.Fprintf(&b, "%c %x %x\n", k[0], k[1:], v)
+		return true
+	})
+	return b.String()
+}
+
+// Ops and records of versions that name another one, which has their bytes.
+func TestGoldenLike(t *testing.T) {
+	m := mem{}
+	m.apply(t, 1, likeOps()...)
+	golden(t, "like.txt", listOps(t, likeOps())+m.list())
 }
 
 // The records of a state in which everything occurs.
@@ -105,17 +137,12 @@ func TestGoldenState(t *testing.T) {
 		file(28, root, "tmp", 29), file(30, root, "doc", 31), save(30, root, "doc", 28, "tmp", 31),
 		SetXattr{ID: fid(30), Name: []byte("user.x"), Val: []byte("y")}, rm(26, root, "again"), rm(20, root, "twice", 24),
 	)
-	var b strings.Builder
-	m.Scan(nil, nil, func(k, v []byte) bool {
-		fmt.Fprintf(&b, "%c %x %x\n", k[0], k[1:], v)
-		return true
-	})
-	golden(t, "state.txt", b.String())
+	golden(t, "state.txt", m.list())
 }
 
 // What is written by hand is what package dagcbor writes.
 func TestCanonical(t *testing.T) {
-	for _, op := range everyOp() {
+	for _, op := range append(everyOp(), likeOps()...) {
 		want := dagcbor.Encode([]any{append([]any{op.code()}, fields(op)...)})
 		if got := Encode(op); !bytes.Equal(got, want) {
 			t.Errorf("%T: %x, want %x", op, got, want)
@@ -169,6 +196,11 @@ func TestCanonical(t *testing.T) {
 	if got := putVersionRecord(nil, &v); !bytes.Equal(got, want) {
 		t.Errorf("version: %x, want %x", got, want)
 	}
+	v = Version{ID: vid(1), Size: 9, Time: 8, Device: identity.DeviceID{7}, By: "mac", Like: vid(2)}
+	want = dagcbor.Encode([]any{v.Prev, v.Size, v.Time, v.Device, v.By, 0, v.Like})
+	if got := putVersionRecord(nil, &v); !bytes.Equal(got, want) {
+		t.Errorf("version with another one's bytes: %x, want %x", got, want)
+	}
 }
 
 // fields lists an op's fields as docs/FORMATS.md does.
@@ -187,6 +219,9 @@ func fields(op Op) []any {
 		var content any
 		if v.Content != (ipld.Content{}) {
 			content = v.Content
+		}
+		if v.Like != (VersionID{}) {
+			content = v.Like
 		}
 		return []any{v.ID, v.Size, v.Time, v.By, flags, v.Inline, content}
 	}
@@ -258,6 +293,10 @@ func TestDecodeRefuses(t *testing.T) {
 		"size":            with(func(c *Create) { c.Version.Size = 2 }),
 		"nowhere":         with(func(c *Create) { c.Version.Inline = nil }),
 		"too much inline": with(func(c *Create) { c.Version.Inline, c.Version.Size = big, int64(len(big)) }),
+		"like itself":     with(func(c *Create) { c.Version.Inline, c.Version.Like = nil, c.Version.ID }),
+		"like, and empty": with(func(c *Create) { c.Version.Inline, c.Version.Size, c.Version.Like = nil, 0, vid(9) }),
+		"like and inline": with(func(c *Create) { c.Version.Like = vid(9) }),
+		"like, pending":   with(func(c *Create) { c.Version.Inline, c.Version.Like, c.Version.Pending = nil, vid(9), true }),
 		"negative size":   with(func(c *Create) { c.Version.Inline, c.Version.Size = nil, -1 }),
 		"device name":     with(func(c *Create) { c.By = strings.Repeat("x", MaxBy+1) }),
 		"not UTF-8":       with(func(c *Create) { c.By = "\xff" }),
@@ -280,6 +319,11 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%s: decoded", name)
 		}
 	}
+	zero := Encode(SetContent{ID: fid(1), Version: Version{ID: vid(1), Size: 1, Like: vid(2)}})
+	id := vid(2)
+	if _, err := Decode(bytes.Replace(zero, id[:], make([]byte, 16), 1)); err == nil {
+		t.Error("like the zero version: decoded")
+	}
 	for _, h := range []string{
 		"", "80", "8100", "818100", "81830060", "9f83006162ff", "818300616200ff", "81831800616200", "8183006162f5", "81980300616200",
 		"8183001800616200", "818300616218", "9b7fffffffffffffff", "818363000000",
@@ -293,7 +337,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 // A flipped bit gives another event or none, never a state that is no tree.
 func TestFlippedBits(t *testing.T) {
-	all := everyOp()
+	all := append(everyOp(), likeOps()...)
 	rapid.Check(t, func(t *rapid.T) {
 		m := mem{}
 		for range 8 {
@@ -312,7 +356,7 @@ func TestFlippedBits(t *testing.T) {
 // Records of the state that are no records are refused, and readers survive them.
 func FuzzRecords(f *testing.F) {
 	m := mem{}
-	m.apply(f, 1, everyOp()...)
+	m.apply(f, 1, append(everyOp(), likeOps()...)...)
 	for _, v := range m {
 		f.Add(v)
 	}

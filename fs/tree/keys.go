@@ -37,7 +37,9 @@ func FreshVersion(id VersionID, fn func(key []byte)) {
 
 // VersionKey is the key of what a version is, BodyKey that of its bytes if they are in the state.
 func VersionKey(id VersionID) []byte { return versionKey(id) }
-func BodyKey(id VersionID) []byte    { return bodyKey(id) }
+
+// BodyKey: see VersionKey.
+func BodyKey(v Version) []byte { return bodyKey(v.bodyAt()) }
 
 // NamesPrefix is what the keys of all names in a directory begin with.
 func NamesPrefix(dir FileID) []byte { return idKey(keyDirent, dir) }

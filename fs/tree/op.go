@@ -201,14 +201,18 @@ type Version struct {
 	Device  identity.DeviceID
 	By      string       // the device's name
 	Inline  []byte       // small content
+	Like    VersionID    // small content that another version has: see TakeContent
 	Content ipld.Content // larger content; zero if inline, pending or empty
 	Quiet   bool         // no close ended it
 	Pending bool         // its content is still being sealed: only ever on its own device
-	inline  bool         // read from the state: Body has the bytes
+	inline  bool         // read from the state: it has bytes of its own there
 }
 
-// IsInline reports whether the version's content is in the log itself.
-func (v *Version) IsInline() bool { return v.inline || len(v.Inline) > 0 }
+// IsInline reports whether the version's content is in the log itself, and so in the state: Body has it.
+func (v *Version) IsInline() bool { return v.hasBody() || v.Like != VersionID{} }
+
+// hasBody reports whether the version's content stands behind its own id.
+func (v *Version) hasBody() bool { return v.inline || len(v.Inline) > 0 }
 
 // valid reports whether v says in exactly one way where its bytes are.
 func (v *Version) valid() bool {
@@ -217,6 +221,9 @@ func (v *Version) valid() bool {
 		if int64(len(v.Inline)) != v.Size {
 			return false
 		}
+		ways++
+	}
+	if v.Like != (VersionID{}) {
 		ways++
 	}
 	if v.Content != (ipld.Content{}) {
@@ -228,7 +235,7 @@ func (v *Version) valid() bool {
 	if v.Pending {
 		ways++
 	}
-	return v.Size >= 0 && v.ID != VersionID{} && (ways == 1 && v.Size > 0 || ways == 0 && v.Size == 0)
+	return v.Size >= 0 && v.ID != VersionID{} && v.ID != v.Like && (ways == 1 && v.Size > 0 || ways == 0 && v.Size == 0)
 }
 
 func (Begin) code() uint64      { return codeBegin }

@@ -95,10 +95,13 @@ func wildOp(t *rapid.T) Op {
 	}
 	content := func() Version {
 		v := Version{ID: version(), Quiet: rapid.Bool().Draw(t, "quiet")}
-		if rapid.Bool().Draw(t, "pending") {
+		switch rapid.IntRange(0, 4).Draw(t, "form") {
+		case 0:
 			v.Size, v.Pending = 99, true
-		} else if rapid.Bool().Draw(t, "some") {
+		case 1, 2:
 			v.Size, v.Inline = 3, []byte("abc")
+		case 3:
+			v.Size, v.Like = int64(rapid.IntRange(2, 3).Draw(t, "size")), version()
 		}
 		return v
 	}
@@ -175,7 +178,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(Encode(Create{ID: fid(1), Parent: RootID, Name: []byte("a"), Kind: File, Path: Path{{Dir: RootID, Name: []byte("x")}}}))
 	v := inline(1, 3)
 	f.Add(Encode(SetContent{ID: fid(1), Version: v, Replaces: []VersionID{vid(2)}, Drops: []VersionID{vid(2)}}, Merge{ID: fid(1)}))
-	for _, op := range everyOp() {
+	for _, op := range append(everyOp(), likeOps()...) {
 		f.Add(Encode(op))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

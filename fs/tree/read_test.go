@@ -76,7 +76,7 @@ func TestReaders(t *testing.T) {
 	if !IsBelow(m, id(d1), RootID) || IsBelow(m, RootID, id(d1)) || !IsBelow(m, id(d1), id(d1)) {
 		t.Error("what is below what")
 	}
-	if b, ok := Body(m, vid(5)); !ok || len(b) != 5 {
+	if b, ok := Body(m, Version{ID: vid(5)}); !ok || len(b) != 5 {
 		t.Errorf("body %q", b)
 	}
 	m.apply(t, 1, rm(1, d1, "f", 5))

@@ -104,11 +104,14 @@ func sameAsAny(r eventlog.Reader, id VersionID, others []VersionID) bool {
 	}
 	for _, o := range others {
 		u, ok := GetVersion(r, o)
-		if !ok || u.Pending || u.Size != v.Size || u.inline != v.inline || u.Content != v.Content {
+		if !ok || u.Pending || u.Size != v.Size || u.IsInline() != v.IsInline() || u.Content != v.Content {
 			continue
 		}
-		a, _ := Body(r, id)
-		b, _ := Body(r, o)
+		if !v.IsInline() || u.bodyAt() == v.bodyAt() {
+			return true
+		}
+		a, _ := Body(r, v)
+		b, _ := Body(r, u)
 		if bytes.Equal(a, b) {
 			return true
 		}

@@ -23,11 +23,11 @@ func putVersionRecord(b []byte, v *Version) []byte {
 	if v.Pending {
 		flags |= flagPending
 	}
-	if v.IsInline() {
+	if v.hasBody() {
 		flags |= flagInline
 	}
 	b = putUint(b, flags)
-	return putContent(b, v.Content)
+	return putWhere(b, v)
 }
 
 func parseVersion(id VersionID, rec []byte) (v Version, ok bool) {
@@ -38,7 +38,7 @@ func parseVersion(id VersionID, rec []byte) (v Version, ok bool) {
 	v.By = s.text(MaxBy)
 	flags := s.uint(flagQuiet | flagPending | flagInline)
 	v.Quiet, v.Pending, v.inline = flags&flagQuiet != 0, flags&flagPending != 0, flags&flagInline != 0
-	v.Content = s.content()
+	s.where(&v)
 	return v, s.end()
 }
 
@@ -54,10 +54,8 @@ func GetVersion(r eventlog.Reader, id VersionID) (Version, bool) {
 	return parseVersion(id, rec)
 }
 
-// Body reads a version's inline bytes.
-func Body(r eventlog.Reader, id VersionID) ([]byte, bool) {
-	return r.Get(bodyKey(id))
-}
+// Body reads the inline bytes of a version that r has.
+func Body(r eventlog.Reader, v Version) ([]byte, bool) { return r.Get(BodyKey(v)) }
 
 // Parents lists the versions that one replaced: those that its edit named, and those that a Save put it in
 // the place of.

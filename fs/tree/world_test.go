@@ -65,7 +65,11 @@ func (d *device) pathTo(dir FileID) Path {
 // content draws a version of any form.
 func (d *device) content(t *rapid.T, quiet bool) Version {
 	v := Version{ID: d.src.version(), Time: d.src.now(), By: fmt.Sprintf("dev%d", d.n), Quiet: quiet}
-	switch rapid.IntRange(0, 3).Draw(t, "content") {
+	switch rapid.IntRange(0, 4).Draw(t, "content") {
+	case 4:
+		if old, ok := d.smallVersion(t); ok {
+			v.TakeContent(d.state, old)
+		}
 	case 0:
 	case 1, 2:
 		v.Size = int64(rapid.IntRange(1, 9).Draw(t, "size"))
@@ -77,6 +81,21 @@ func (d *device) content(t *rapid.T, quiet bool) Version {
 	return v
 }
 
+// smallVersion draws one of the versions whose bytes the state has.
+func (d *device) smallVersion(t *rapid.T) (v Version, ok bool) {
+	var all []Version
+	d.state.Scan([]byte{keyVersion}, nil, func(k, rec []byte) bool {
+		if v, _ := parseVersion(VersionID(k[1:]), rec); v.IsInline() {
+			all = append(all, v)
+		}
+		return true
+	})
+	if len(all) == 0 {
+		return v, false
+	}
+	return rapid.SampledFrom(all).Draw(t, "version"), true
+}
+
 func leafCID(n byte) ipld.CID { return ipld.CID{0x01, 0x55, 0x12, 0x20, n} }
 
 // step does one random thing.
@@ -84,11 +103,11 @@ func (d *device) step(t *rapid.T) {
 	steps := map[string]func(*rapid.T){
 		"create": d.create, "mkdir": d.mkdir, "write": d.write, "chmod": d.chmod, "xattr": d.xattr, "link": d.link,
 		"unlink": d.unlink, "rmtree": d.rmtree, "rename": d.rename, "rename2": d.rename, "exchange": d.exchange, "save": d.save,
-		"aside": d.aside, "merge": d.resolve, "untar": d.untar,
+		"aside": d.aside, "merge": d.resolve, "blend": d.blend, "untar": d.untar,
 	}
 	keys := []string{
 		"create", "mkdir", "write", "chmod", "xattr", "link", "unlink", "rmtree", "rename", "rename2", "exchange", "save",
-		"aside", "merge", "untar",
+		"aside", "merge", "blend", "untar",
 	}
 	steps[rapid.SampledFrom(keys).Draw(t, "step")](t)
 }
@@ -315,6 +334,18 @@ func (d *device) resolve(t *rapid.T) {
 	})
 }
 
+// blend ends conflicts of contents by contents that are merged.
+func (d *device) blend(t *rapid.T) {
+	Unmerged(d.state, func(u Conflict) bool {
+		i, _ := GetInode(d.state, u.File)
+		if u.Name == nil && i.Kind == File {
+			v := d.content(t, false)
+			d.do(Merge{ID: i.ID, Heads: i.HeadIDs(), Result: v.ID, Version: &v, Mtime: d.src.now(), Time: d.src.now()})
+		}
+		return rapid.Bool().Draw(t, "more")
+	})
+}
+
 // untar makes a directory with files, and sets its times at the end, as tar does.
 func (d *device) untar(t *rapid.T) {
 	dir, nm := d.dir(t), name(t)
@@ -358,7 +389,8 @@ type world struct {
 	src    source
 	state  mem
 	closed []VersionID
-	seen   map[VersionID]bool // an op names it as one that its author saw and replaced or removed
+	bytes  map[VersionID]string // of the small ones among them
+	seen   map[VersionID]bool   // an op names it as one that its author saw and replaced or removed
 }
 
 // round lets n devices work apart on the common state, and orders what they did at random.
@@ -407,8 +439,17 @@ func (w *world) note(e eventlog.Event) {
 	}
 	ops, _ := Decode(e.Body)
 	for _, op := range ops {
-		if v := versionOf(op); v != nil && !v.Quiet {
+		_, merged := op.(Merge) // which need not count
+		if v := versionOf(op); v != nil && !v.Quiet && !merged {
 			w.closed = append(w.closed, v.ID)
+			if w.bytes == nil {
+				w.bytes = map[VersionID]string{}
+			}
+			if len(v.Inline) > 0 {
+				w.bytes[v.ID] = string(v.Inline)
+			} else if v.Like != (VersionID{}) {
+				w.bytes[v.ID] = w.bytes[v.Like]
+			}
 		}
 		switch o := op.(type) {
 		case SetContent:
@@ -438,8 +479,14 @@ func (w *world) lost() (VersionID, string) {
 		return true
 	})
 	for _, id := range w.closed {
-		if _, ok := GetVersion(w.state, id); !ok {
+		v, ok := GetVersion(w.state, id)
+		if !ok {
 			return id, "gone"
+		}
+		if want, small := w.bytes[id]; small {
+			if b, _ := Body(w.state, v); string(b) != want {
+				return id, fmt.Sprintf("%x and not %x", b, want)
+			}
 		}
 		if !heads[id] && !w.seen[id] {
 			return id, "not a head of anything, though nobody who saw it replaced it"

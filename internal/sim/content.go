@@ -99,7 +99,7 @@ func (r *replica) read(id tree.VersionID) (data []byte, err error) {
 	var known bool
 	err = r.log.View(func(s eventlog.Reader) {
 		if v, known = tree.GetVersion(s, id); known && v.IsInline() {
-			data, _ = tree.Body(s, id)
+			data, _ = tree.Body(s, v)
 		}
 	})
 	switch {

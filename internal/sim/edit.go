@@ -81,6 +81,9 @@ func (e *editor) act() {
 		e.link, e.unlink, e.unlink, e.rename, e.rename, e.rename, e.exchange, e.save, e.save, e.aside, e.symlink, e.unpack,
 		e.removeTree,
 	}
+	if e.w.plan.again {
+		acts = append(acts, e.restore, e.restore, e.restore)
+	}
 	if len(e.places) > 40 {
 		acts = []func(){e.unlink, e.removeTree, e.write, e.rename}
 	}

@@ -22,6 +22,7 @@ type plan struct {
 	copies   int           // stores copied to another machine, which runs too
 	restores int           // stores replaced by an old copy
 	wild     int           // proposals that leave something out, in percent
+	again    bool          // people restore what small files were
 	keeps    bool          // a new incarnation is written down beside the store, as well as in it
 }
 
@@ -54,6 +55,6 @@ func drawPlan(r *rand.Rand) plan {
 
 func (p plan) String() string {
 	return fmt.Sprintf("%d replicas for %v, busy %v, sealing %v, loss %d%%, twice %d%%, damage %d%%, delay %v, partitions %d, "+
-		"power cuts %d, kills %d, copies %d, restores %d, wild %d%%, keeps %v", p.replicas, p.length, p.busy, p.sealing, p.loss,
-		p.twice, p.damage, p.delay, p.parts, p.cuts, p.kills, p.copies, p.restores, p.wild, p.keeps)
+		"power cuts %d, kills %d, copies %d, restores %d, wild %d%%, keeps %v, again %v", p.replicas, p.length, p.busy, p.sealing, p.loss,
+		p.twice, p.damage, p.delay, p.parts, p.cuts, p.kills, p.copies, p.restores, p.wild, p.keeps, p.again)
 }
