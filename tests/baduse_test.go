@@ -121,7 +121,7 @@ func newDamaged(t *testing.T) *damaged {
 		write(t, d.me(name), d.files[name])
 	}
 	// Not before all of it is sealed is there a segment worth damaging.
-	for deadline := time.Now().Add(20 * time.Second); d.status().Events.Unframed > 0; {
+	for deadline := time.Now().Add(commandBound); d.status().Events.Unframed > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("events are not framed")
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // storyTime bounds every wait in a story.
-const storyTime = 20 * time.Second
+const storyTime = commandBound
 
 // killed kills the daemon of the store ($STORE, or the directory given) with SIGKILL, and waits until it
 // has ended; its pid was $DAEMON.

@@ -15,7 +15,7 @@ import (
 )
 
 // scriptTime bounds all the stories together.
-const scriptTime = 100 * time.Second
+const scriptTime = rigBound
 
 // TestScripts runs the stories in testdata/script: a new user, an empty home directory, the real binary and
 // real mounts in processes of their own. Beyond testscript's commands they have those of scriptCommands.

@@ -265,7 +265,7 @@ func (c *child) number(words ...string) int {
 // eventually waits until the child answers a command with want.
 func (c *child) eventually(want string, words ...string) {
 	c.t.Helper()
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; runtime.Gosched() {
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; runtime.Gosched() {
 		if c.tell(words...) == want {
 			return
 		}

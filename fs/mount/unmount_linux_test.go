@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -191,11 +190,7 @@ func TestUnmountBelow(t *testing.T) {
 	if err := unix.Unmount(c.path("below"), 0); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
 	if got := c.tell("unmount"); got != "ok" {
 		t.Fatalf("unmount in the end: %s", got)
-	}
-	if took := time.Since(begun); took > time.Second {
-		t.Errorf("it took %v", took)
 	}
 }

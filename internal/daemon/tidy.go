@@ -107,7 +107,7 @@ func (t *tidier) makeRoom(ctx context.Context) {
 		t.d.st.GiveUpReserve()
 	}
 	for n, left := range t.left {
-		floor := time.Now().Add(-left)
+		floor := t.now().Add(-left)
 		did, err := t.retire(ctx, floor, false)
 		if err == nil && (n == 0 || gone(did)) {
 			did, err = t.collect(ctx, did, t.d.fs.CollectHard)
