@@ -58,7 +58,7 @@ var build = sync.OnceValue(func() error {
 	if _, err := os.Stat(path); err == nil {
 		return nil // the test that this one is a child of built it
 	}
-	cmd := exec.Command("go", "build", "-o", path, "../cmd/rhizome")
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, "../cmd/rhizome")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
