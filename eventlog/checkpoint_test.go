@@ -60,7 +60,7 @@ func restored(t testing.TB, v *volume, dev int, from ipld.Store, k Kept, history
 // A device that goes on from a checkpoint is, whatever comes, as one that replayed everything: state, order hash, heads, what waits, and the
 // checkpoints that it makes itself.
 func TestCheckpointEqualsReplay(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range *seeds {
 		checkpointOnce(t, seed)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // while others are done again, through restarts.
 func TestFactsNameDevices(t *testing.T) {
 	n := [3]int{}
-	for seed := range uint64(20) {
+	for seed := range max(20, *seeds) {
 		v := newVolume(t, 3)
 		rng := rand.New(rand.NewPCG(seed, 5))
 		r := openReplica(t, vfs.NewMem(), v, 0, nil)

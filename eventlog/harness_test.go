@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"github.com/rhizome-fs/rhizome/internal/store"
 	"github.com/rhizome-fs/rhizome/ipld"
 )
+
+// seeds is for the tests whose histories take long.
+var seeds = flag.Uint64("seeds", 8, "how many histories the longer tests go through, each of a seed of its own")
 
 // register is a reducer for tests: up to 256 registers, and counts. An event is an operation's byte and its operands; any
 // bytes have an outcome. Most outcomes depend on the order.

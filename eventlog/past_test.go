@@ -333,7 +333,7 @@ func TestThinWhileClockIsAhead(t *testing.T) {
 
 // Thinning drops facts, and changes nothing at the moments that are left.
 func TestThin(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range *seeds {
 		thinOnce(t, seed)
 	}
 }

@@ -39,7 +39,7 @@ func (r *rig) blockBytes() int64 {
 // A copy of a whole file is a reference, whether the file is sealed, or waits for it in a spill file; then its copy outlives
 // it, over restarts too. One in memory or of another identity's is copied.
 func TestCopyRefers(t *testing.T) {
-	want := pattern(copyAtOnce+5<<20, 1)
+	want := pattern(copyAtOnce+1<<20, 1)
 	for name, c := range map[string]struct{ sealed, across bool }{
 		"sealed": {true, false}, "pending": {false, false}, "sealed, to another volume": {true, true}, "pending, to another volume": {false, true},
 	} {

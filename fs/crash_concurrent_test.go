@@ -84,9 +84,9 @@ func TestCrashWhileAllRuns(t *testing.T) {
 		})
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
-	deaths := 6
-	if raced {
-		deaths = 3
+	deaths := 3
+	if *faultSeconds > 0 && !raced {
+		deaths = 12
 	}
 	for k := range deaths {
 		for until := onDisk[k%writers].Load() + 3; onDisk[k%writers].Load() < until && !t.Failed(); {

@@ -104,7 +104,11 @@ func seeds(n uint64) []uint64 {
 }
 
 func TestCrashes(t *testing.T) {
-	for _, seed := range seeds(60) {
+	n := uint64(24)
+	if *faultSeconds > 0 {
+		n = 300
+	}
+	for _, seed := range seeds(n) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			disk := vfs.NewCrashableMem()
 			c := &crashRun{rig: rigOn(t, disk), rng: rand.New(rand.NewPCG(seed, 7)), names: map[string]*crashFile{}}

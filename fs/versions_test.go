@@ -89,7 +89,7 @@ func TestChurnStaysBounded(t *testing.T) {
 	}
 	fill(data)
 	r.write(n, 0, data)
-	const rounds = 500
+	const rounds = 200
 	most := int64(0)
 	for i := range rounds {
 		off := rng.IntN(len(data) - 8192)
@@ -175,7 +175,7 @@ func TestConcurrently(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(w), 3))
 			name := fmt.Sprint("w", w)
 			var want []byte
-			for i := range 60 {
+			for i := range 30 {
 				want = pattern(rng.IntN(400_000), byte(i))
 				err := func() error {
 					to := name

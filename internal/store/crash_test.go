@@ -21,7 +21,11 @@ import (
 // A crash at any moment leaves a prefix that holds all that was on disk, and the store can go on, crash
 // again, and so on.
 func TestCrashes(t *testing.T) {
-	for seed := range uint64(30) {
+	seeds := uint64(12)
+	if *faultSeconds > 0 {
+		seeds = 200
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			fs := vfs.NewCrashableMem()
@@ -107,7 +111,7 @@ func TestCrashWhileWriting(t *testing.T) {
 		})
 	}
 	rng := rand.New(rand.NewPCG(3, 3))
-	for range 5 {
+	for range 3 {
 		for until := onDisk.Load() + 40; onDisk.Load() < until && !t.Failed(); {
 			if err := s.Sync(); err != nil {
 				t.Error(err)
