@@ -159,13 +159,27 @@ func (v *Volume) goBackNow(ps []*pending) (left []*pending) {
 // goesBackTo returns what a file can go back to from a lost version: those that it replaced, or for one that is lost as well what that one replaced.
 func (v *Volume) goesBackTo(r eventlog.Reader, lost tree.VersionID) (ids []tree.VersionID) {
 	for _, id := range tree.Parents(r, lost) {
-		if v.lost[id] {
+		if v.isLost(r, id) {
 			ids = append(ids, v.goesBackTo(r, id)...)
 		} else {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// isLost reports whether a version is one that a power loss took. A start that died before it had all files go back may have sealed some: then their
+// blocks are nowhere.
+func (v *Volume) isLost(r eventlog.Reader, id tree.VersionID) bool {
+	if v.lost[id] {
+		return true
+	}
+	ver, ok := tree.GetVersion(r, id)
+	if !ok || ver.Pending || ver.Content.Root == (ipld.Link{}) {
+		return false
+	}
+	here, err := v.fs.blocks.Has(ver.Content.Root.CID)
+	return err == nil && !here
 }
 
 // restore has a file whose shown version is lost go back to the one before.
