@@ -82,9 +82,43 @@ func (r *run) origin(l *eventlog.Log, have eventlog.Index) (eventlog.Index, erro
 			return 0, fmt.Errorf("checkpoint of volume %v: block %v or one below it: %w", o.Volume, root, ipld.ErrNotFound)
 		}
 	}
+	if err := r.copyTwice(o.Roots); err != nil {
+		return 0, err
+	}
 	err = r.src.Contents(l, func(root ipld.CID) error { return r.copyContent(root, false) })
 	r.next.Origins = append(r.next.Origins, o)
 	return o.Index, err
+}
+
+// copyTwice copies the blocks below some roots once more, to packs of their own, unless the packs have them twice: without one of them the whole
+// volume would be lost.
+func (r *run) copyTwice(roots []ipld.CID) error {
+	if err := r.finishBlocks(); err != nil {
+		return err
+	}
+	for stack := slices.Clone(roots); len(stack) > 0; {
+		c := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+		b, err := r.src.Blocks.Get(c)
+		if err != nil {
+			return err
+		}
+		if _, ok := r.twice[nameOf(c)]; !ok {
+			if err := r.putBlock(b); err != nil {
+				return err
+			}
+			r.twice[nameOf(c)] = struct{}{}
+		}
+		children, err := ipld.Children(b)
+		if err != nil {
+			return err
+		}
+		stack = append(stack, children...)
+	}
+	return r.finishBlocks()
 }
 
 // copyFrame copies a frame, and behind it what it needs.

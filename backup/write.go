@@ -133,6 +133,7 @@ type run struct {
 
 	old, next *manifest
 	have      map[blockName]struct{} // blocks that are in packs, or on their way there
+	twice     map[blockName]struct{} // those that are there a second time
 	log       *packFile
 	blocks    *blockPack
 	buf       []byte
@@ -159,7 +160,7 @@ func (r *run) begin() error {
 	if err := r.checkPacks(); err != nil {
 		return err
 	}
-	r.have, r.lacking = map[blockName]struct{}{}, map[ipld.CID]struct{}{}
+	r.have, r.twice, r.lacking = map[blockName]struct{}{}, map[blockName]struct{}{}, map[ipld.CID]struct{}{}
 	for _, p := range r.old.Packs {
 		if err := r.loadIndex(p); err != nil {
 			return err
@@ -278,7 +279,12 @@ func (r *run) loadIndex(p pack) error {
 	if err != nil {
 		return err
 	}
-	return parseIndex(b, func(c ipld.CID, _ int64, _ int) { r.have[nameOf(c)] = struct{}{} })
+	return parseIndex(b, func(c ipld.CID, _ int64, _ int) {
+		if _, ok := r.have[nameOf(c)]; ok {
+			r.twice[nameOf(c)] = struct{}{}
+		}
+		r.have[nameOf(c)] = struct{}{}
+	})
 }
 
 // copyAll copies what is new, and replaces the manifest.

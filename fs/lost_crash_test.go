@@ -35,8 +35,8 @@ func TestCrashWhileGoingBack(t *testing.T) {
 		if !opening || !changes(op) || !strings.Contains(op.Path, "/wal/") { // what is found at a start is what the log has
 			return nil
 		}
-		for d, percent := range map[death]int{killed: 100, power: 0} {
-			after := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+		for _, d := range []death{killed, power} {
+			after := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{killed: 100, power: 0}[d], RNG: rng})
 			left = append(left, crashPoint{death: d, change: op.Path, disk: after})
 		}
 		return nil

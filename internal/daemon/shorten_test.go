@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rhizome-fs/rhizome/backup"
 	"github.com/rhizome-fs/rhizome/eventlog"
 	"github.com/rhizome-fs/rhizome/fs"
 	"github.com/rhizome-fs/rhizome/fs/tree"
@@ -472,4 +475,96 @@ func TestMendFromCheckpoint(t *testing.T) {
 			shut(t, again)
 		}
 	}
+}
+
+// A damaged block of the checkpoint with which a backup begins costs nothing but an honest report: it is there twice. Without both the volume
+// is not recovered, and named; the others are.
+func TestRecoverFromDamagedCheckpoint(t *testing.T) {
+	t.Parallel()
+	d := opened(t, t.TempDir())
+	liveALittle(t, d)
+	tidied(t, d, 0, false)
+	write(t, d, volume(t, d, "notes"), "behind", []byte("behind"))
+	tidied(t, d, days30+day, false)
+	dir := filepath.Join(t.TempDir(), "backup")
+	backupTo(t, d, dir)
+	again := control.BackupRequest{Dir: control.Name(dir), Repair: true}
+	err := d.backup(t.Context(), again, func(e control.BackupEvent) error {
+		if e.Result != nil && e.Result.Blocks > 0 {
+			t.Errorf("a repair of what is whole writes %d blocks", e.Result.Blocks)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, words := statesOnly(t, d), phraseOfIdentity(t, d, firstIdentity)
+	id, home := d.all()[0].keys.ID(), d.all()[0].keys.VolumeID("", 0)
+	shut(t, d)
+	b, err := backup.Open(vfs.Default, dir, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	origins := b.Origins()
+	if len(origins) != 4 {
+		t.Fatalf("%d volumes begin with a checkpoint", len(origins))
+	}
+	for _, o := range origins {
+		for _, root := range o.Roots {
+			damageBlock(t, dir, root, 0)
+		}
+	}
+	partial := RecoverRequest{From: dir, Words: words, Partial: true}
+	res, err := Recover(t.Context(), Options{Home: t.TempDir()}, RecoverRequest{From: dir, Words: words}, func(control.Progress) {})
+	if control.CodeOf(err) != control.Damaged {
+		t.Errorf("without --partial: %+v, %v", res, err)
+	}
+	to := t.TempDir()
+	if res, err = Recover(t.Context(), Options{Home: to}, partial, func(control.Progress) {}); err != nil || len(res.Damaged) == 0 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	first := opened(t, to)
+	committed(t, first)
+	alike(t, "recovered", statesOnly(t, first), want)
+	readsAs(t, first, "notes", "file 29", bytes.Repeat([]byte{29}, 29*29*100))
+	shut(t, first)
+
+	lost := origins[slices.IndexFunc(origins, func(o backup.Origin) bool { return o.Volume != home })]
+	damageBlock(t, dir, lost.Roots[0], 1)
+	to = t.TempDir()
+	if res, err = Recover(t.Context(), Options{Home: to}, partial, func(control.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(res.Damaged, func(s string) bool { return strings.HasPrefix(s, "volume "+lost.Volume.String()) }) {
+		t.Errorf("nobody says that volume %v is lost: %q", lost.Volume, res.Damaged)
+	}
+	last := opened(t, to)
+	committed(t, last)
+	delete(want, lost.Volume)
+	got := statesOnly(t, last)
+	delete(got, lost.Volume)
+	alike(t, "recovered without one", got, want)
+	shut(t, last)
+}
+
+// damageBlock flips a bit of the nth copy of a block in a backup.
+func damageBlock(t testing.TB, dir string, c ipld.CID, nth int) {
+	t.Helper()
+	packs, err := filepath.Glob(filepath.Join(dir, "*", "*.car"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range packs {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(b, c[:]); at < 0 {
+			continue
+		} else if nth--; nth < 0 {
+			flipBit(t, path, int64(at+len(c)+20), 3)
+			return
+		}
+	}
+	t.Fatalf("block %v is not there so often", c)
 }
