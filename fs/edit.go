@@ -84,7 +84,7 @@ func (n *Node) endEditAfter(closed bool, first func(t *txn) error) error {
 		}
 		t.setMeta(n, meta)
 		if b.journaled {
-			t.deleteJournal(n.file, b.journal.spillID())
+			t.deleteJournal(n.file, b.journal)
 		}
 		return nil
 	})

@@ -114,7 +114,7 @@ func (n *Node) journalLocked(d store.Durability) error {
 	}
 	err := n.vol.updateTo(d, func(t *txn) error {
 		if whole {
-			t.dropChunks(n.file)
+			t.dropChunks(n.file, j.chunks)
 			j.chunks, j.bytes = 0, 0
 			if b.journaled && b.journal.spill != b.spill {
 				t.dropSums(b.journal.spillID())
@@ -201,22 +201,17 @@ func chunkKey(file tree.FileID, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(localKey(localChunk, file), n)
 }
 
-func (t *txn) dropChunks(file tree.FileID) {
-	prefix := localKey(localChunk, file)
-	var keys [][]byte
-	t.ScanLocal(prefix, prefix, func(k, _ []byte) bool {
-		keys = append(keys, append([]byte(nil), k...))
-		return true
-	})
-	for _, k := range keys {
-		t.DeleteLocal(k)
+// dropChunks drops the n chunks of a file's journal, which are all that it has.
+func (t *txn) dropChunks(file tree.FileID, n uint64) {
+	for i := range n {
+		t.DeleteLocal(chunkKey(file, i))
 	}
 }
 
-// deleteJournal drops the record of an edit, which names that spill file: it has ended, or its file is gone.
-func (t *txn) deleteJournal(file tree.FileID, spill uint64) {
-	t.dropChunks(file)
-	t.dropSums(spill)
+// deleteJournal drops the record of a file's edit, with its chunks and the checksums of its spill file: it has ended, or its file is gone.
+func (t *txn) deleteJournal(file tree.FileID, j journal) {
+	t.dropChunks(file, j.chunks)
+	t.dropSums(j.spillID())
 	t.DeleteLocal(localKey(localJournal, file))
 }
 
@@ -226,7 +221,7 @@ func (t *txn) moveJournal(n *Node, file tree.FileID) error {
 	if b == nil || !b.journaled {
 		return nil
 	}
-	t.deleteJournal(n.file, 0)
+	t.deleteJournal(n.file, journal{chunks: b.journal.chunks}) // its spill file goes along
 	j := journal{spill: b.journal.spill, have: b.journal.have, holes: b.journal.holes}
 	changed := extents{{Off: 0, Len: b.size}}
 	if b.spill != nil {

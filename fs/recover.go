@@ -229,12 +229,13 @@ func (v *Volume) recoverJournal(rec editRecord) error {
 		return err
 	}
 	b.mtime, b.replaces, b.journaled = rec.Mtime, rec.Replaces, true
+	b.journal.chunks = uint64(len(chunks))
 	n.buf = b
 	v.fs.table.setDirty(n, true)
 	err = n.endEditLocked(true)
 	if errors.Is(err, ErrNotExist) { // the file is gone, and nobody can have it open
 		err = errors.Join(n.dropEditLocked(), v.update(func(t *txn) error {
-			t.deleteJournal(rec.File, rec.Spill)
+			t.deleteJournal(rec.File, b.journal)
 			return nil
 		}))
 	}

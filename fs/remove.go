@@ -115,7 +115,7 @@ func (t *txn) freeze(n *Node, ino tree.Inode) error {
 	}
 	t.dropMeta(n.file)
 	if n.buf != nil && n.buf.journaled {
-		t.deleteJournal(n.file, n.buf.journal.spillID())
+		t.deleteJournal(n.file, n.buf.journal)
 	}
 	t.then(func() {
 		n.orphan = o

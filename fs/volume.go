@@ -224,7 +224,7 @@ const (
 	localPending   = 'P' // VersionID: pendingRecord
 	localBytes     = 'Q' // VersionID: the bytes of small pending content
 	localJournal   = 'J' // FileID: journalRecord, what fsync made durable of an edit that goes on
-	localChunk     = 'K' // FileID, offset (8), : bytes of the journal
+	localChunk     = 'K' // FileID, number (8): offset (8), bytes: what fsync made durable of them
 	localSums      = 'C' // spill file (8), group (8): checksums of the pages that an fsync synced
 	localTreeKeys  = 'T' // the device-local tree's state
 	localVolume    = 'V' // VolumeID: it has been opened; in a home volume
