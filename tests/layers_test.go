@@ -62,6 +62,7 @@ var testEdges = map[string]string{
 	"identity":    "internal/store",
 	"ipld":        "ipld/storetest ipld/ipfs",
 	"fs/snapshot": "ipld/ipfs",
+	"fs/tree":     "internal/store",
 	"fs/mount":    "fs/tree eventlog identity ipld internal/dagcbor internal/store",
 	"cmd/rhizome": "",
 	"tests":       "internal/daemon internal/control identity ipld eventlog internal/dagcbor internal/store",
@@ -125,7 +126,7 @@ var testOwners = map[string]string{
 	"github.com/rogpeppe/go-internal":      "*",
 	"go.uber.org/goleak":                   "*",
 	"pgregory.net/rapid":                   "*",
-	"github.com/cockroachdb/pebble/v2/vfs": "tests", // package identity asks for it
+	"github.com/cockroachdb/pebble/v2/vfs": "tests fs/tree", // package identity asks for it; a log to keep checkpoints in
 	"golang.org/x/sys":                     "*",
 	"github.com/anishathalye/porcupine":    "*",
 	"github.com/creack/pty":                "cmd/rhizome", // a terminal to look at

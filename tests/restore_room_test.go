@@ -32,6 +32,23 @@ func (r *rig) recordBytes() (n int) {
 	return n
 }
 
+// stopOrdered ends the daemon when all events stand in the order, so that nothing is left to be stored once more.
+func (r *rig) stopOrdered() {
+	r.t.Helper()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for began := time.Now(); ; <-look.C {
+		e := r.status().Events
+		if e.Unframed+e.Tentative == 0 {
+			break
+		}
+		if time.Since(began) > commandBound {
+			r.t.Fatalf("the order does not end: %+v", e)
+		}
+	}
+	r.stop()
+}
+
 // TestRestoreTakesNoRoom brings small files back to what they were: the store grows by what tells of that, and not by their bytes, which each
 // edit stores several times: in its event and frame, in the order, in the state.
 func TestRestoreTakesNoRoom(t *testing.T) {
@@ -56,14 +73,14 @@ func TestRestoreTakesNoRoom(t *testing.T) {
 	then := time.Now().Format(time.RFC3339Nano)
 	time.Sleep(tick)
 	fill()
-	r.stop()
+	r.stopOrdered()
 	before := r.recordBytes()
 	r.start()
 	r.rhizome("restore", r.me("notes")+"@"+then)
 	for i, b := range old {
 		wantFile(t, r.me("notes", fmt.Sprint("f", i)), b)
 	}
-	r.stop()
+	r.stopOrdered()
 	grown := r.recordBytes() - before
 	t.Logf("the restore of %d bytes in small files took %d", files*size, grown)
 	if grown > files*size/2 {
